@@ -63,6 +63,9 @@ struct Plan {
   std::vector<Event> events = {};
 };
 
+/// The field of one event that a calibration solves for.
+enum class Unknown { noise_multiplier, steps, sampling_rate };
+
 /// Checks every field; throws UnusableInput naming the first that is out of range, with its path (`events[2].count`).
 /// An empty plan is allowed: it releases nothing, epsilon = 0.
 void validate(const Plan& plan);

@@ -1,0 +1,227 @@
+#include "arguments.hpp"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cmath>
+#include <dpflash/accounting/error.hpp>
+#include <dpflash/accounting/plan_json.hpp>
+#include <initializer_list>
+#include <sstream>
+#include <utility>
+
+#include "help.hpp"
+
+namespace dpflash::cli {
+namespace {
+
+using accounting::NotComputable;
+using accounting::UnusableInput;
+using Text = std::optional<std::string>;
+
+constexpr const char* kCommands = "epsilon, delta, calibrate, compare, runs (see dpflash --help)";
+
+/// Options as written; conversion is ours, so that every message has one form and NaN, hex or blanks never pass.
+struct Raw {
+  Text delta, epsilon, target, solve, noise_multiplier, sampling_rate, steps, events, adjacency, accountant, engine,
+      width, format;
+  std::vector<std::string> paths;
+};
+
+void add_plan_options(CLI::App& command, Raw& raw) {
+  const auto* const group = "Plan";
+  command.add_option("--noise-multiplier", raw.noise_multiplier, "Noise over the clipping norm")
+      ->type_name("S")
+      ->group(group);
+  command
+      .add_option("--sampling-rate", raw.sampling_rate,
+                  "Probability that a record is in a batch (Poisson); 1 by default")
+      ->type_name("Q")
+      ->group(group);
+  command.add_option("--steps", raw.steps, "Number of steps; 1 by default")->type_name("T")->group(group);
+  command.add_option("--events", raw.events, "Plan document; - is standard input")
+      ->type_name("FILE.json|-")
+      ->group(group);
+  command.add_option("--adjacency", raw.adjacency, kAdjacencyHelp)->type_name("A")->group(group);
+  command.add_option("--accountant", raw.accountant, "pld (default, certified both ways), rdp, basic (upper bounds)")
+      ->type_name("NAME");
+  command.add_option("--engine", raw.engine, "auto (default), lattice, inversion: how pld computes")->type_name("NAME");
+  command.add_option("--relative-width", raw.width, "(upper - lower) / upper asked of the interval; 1e-4 by default")
+      ->type_name("W");
+  command.footer(kPlanHelp);
+}
+
+void add_commands(CLI::App& app, Raw& raw) {
+  auto* epsilon = app.add_subcommand("epsilon", kEpsilonHelp);
+  auto* delta = app.add_subcommand("delta", kDeltaHelp);
+  auto* calibrate = app.add_subcommand("calibrate", kCalibrateHelp);
+  auto* compare = app.add_subcommand("compare", kCompareHelp);
+  auto* runs = app.add_subcommand("runs", kRunsHelp);
+  for (CLI::App* command : {epsilon, calibrate, compare}) {
+    command->add_option("--delta", raw.delta, "Failure probability in (0, 1) (required)")->type_name("D");
+  }
+  delta->add_option("--epsilon", raw.epsilon, "Privacy loss to ask at (required)")->type_name("E");
+  calibrate->add_option("--target-epsilon", raw.target, "Epsilon not to exceed (required)")->type_name("E");
+  calibrate->add_option("--solve", raw.solve, "noise-multiplier, steps or sampling-rate (required)")
+      ->type_name("FIELD");
+  runs->add_option("path", raw.paths, "Run files, or folders of *.json")->type_name("DIR|FILE...");
+  for (CLI::App* command : {epsilon, delta, calibrate, compare}) add_plan_options(*command, raw);
+  for (CLI::App* command : {epsilon, delta, calibrate, compare, runs}) {
+    command->add_option("--format", raw.format, "text (default), json or csv")->type_name("NAME");
+  }
+}
+
+std::string quoted(const std::string& text) {
+  return "'" + (text.size() > 60 ? text.substr(0, 57) + "..." : text) + "'";
+}
+
+/// The value that goes with `text` among `choices`, or UnusableInput listing them.
+template <class T>
+T choose(const std::string& option, const std::string& text, std::initializer_list<std::pair<const char*, T>> choices) {
+  std::string names;
+  for (const auto& [name, value] : choices) {
+    if (text == name) return value;
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  throw UnusableInput(option, quoted(text), "one of: " + names);
+}
+
+double number(const std::string& option, const Text& text, const std::string& allowed) {
+  if (!text) throw UnusableInput(option, "a missing option", allowed);
+  return parse_number(option, *text, allowed);
+}
+
+std::optional<double> maybe_number(const std::string& option, const Text& text, const std::string& allowed) {
+  if (!text) return std::nullopt;
+  return parse_number(option, *text, allowed);
+}
+
+std::optional<Accountant> accountant(const Text& text) {
+  if (!text) return std::nullopt;
+  for (const char* later : {"zcdp", "gdp", "advanced", "optimal"}) {
+    if (*text == later) {
+      throw NotComputable("--accountant: " + *text + " is not available in this version; available: pld, rdp, basic");
+    }
+  }
+  return choose<Accountant>("--accountant", *text,
+                            {{"pld", Accountant::pld}, {"rdp", Accountant::rdp}, {"basic", Accountant::basic}});
+}
+
+Format format(const Text& text) {
+  if (!text) return Format::text;
+  if (*text == "svg") {
+    throw UnusableInput("--format", "svg",
+                        "one of: text, json, csv (svg draws curves, which this version does not have)");
+  }
+  return choose<Format>("--format", *text, {{"text", Format::text}, {"json", Format::json}, {"csv", Format::csv}});
+}
+
+accounting::Options options(const Raw& raw, const std::optional<Accountant>& accountant) {
+  using accounting::Engine;
+  accounting::Options out;
+  if (raw.engine) {
+    out.engine =
+        choose<Engine>("--engine", *raw.engine,
+                       {{"auto", Engine::automatic}, {"lattice", Engine::lattice}, {"inversion", Engine::inversion}});
+    if (out.engine != Engine::automatic && accountant && *accountant != Accountant::pld) {
+      throw UnusableInput("--engine", *raw.engine, "auto, or --accountant pld: only pld has engines");
+    }
+  }
+  const auto width = maybe_number("--relative-width", raw.width, "a number in [1e-12, 1]");
+  if (width) out.relative_width = accounting::RelativeWidth(*width);
+  return out;
+}
+
+PlanOptions plan_options(const Raw& raw) {
+  PlanOptions out;
+  out.events = raw.events;
+  out.noise_multiplier = maybe_number("--noise-multiplier", raw.noise_multiplier, "a number in [0.001, 1e9]");
+  out.sampling_rate = maybe_number("--sampling-rate", raw.sampling_rate, "a number in (0, 1], not below 1e-15");
+  out.steps = maybe_number("--steps", raw.steps, "an integer in [1, 1e12]");
+  if (raw.adjacency) out.adjacency = accounting::parse_adjacency(*raw.adjacency, "--adjacency");
+  return out;
+}
+
+Arguments checked(Command command, const Raw& raw) {
+  Arguments out{.command = command, .format = format(raw.format), .paths = raw.paths};
+  if (command == Command::runs) {
+    if (raw.paths.empty()) throw UnusableInput("path", "a missing argument", "run files, or folders of *.json");
+    return out;
+  }
+  if (command == Command::delta) {
+    out.epsilon = number("--epsilon", raw.epsilon, "a finite number");
+  } else {
+    out.delta = number("--delta", raw.delta, "a number in (0, 1)");
+    if (!(out.delta > 0 && out.delta < 1)) throw UnusableInput("--delta", *raw.delta, "a number in (0, 1)");
+  }
+  if (command == Command::calibrate) {
+    using accounting::Unknown;
+    out.epsilon = number("--target-epsilon", raw.target, "a finite number above 0");
+    if (!(out.epsilon > 0)) throw UnusableInput("--target-epsilon", *raw.target, "a finite number above 0");
+    if (!raw.solve)
+      throw UnusableInput("--solve", "a missing option", "one of: noise-multiplier, steps, sampling-rate");
+    out.solve = choose<Unknown>("--solve", *raw.solve,
+                                {{"noise-multiplier", Unknown::noise_multiplier},
+                                 {"steps", Unknown::steps},
+                                 {"sampling-rate", Unknown::sampling_rate}});
+  }
+  out.accountant = accountant(raw.accountant);
+  if (command == Command::calibrate && out.accountant && *out.accountant != Accountant::pld) {
+    throw NotComputable("--accountant: calibrate by " + *raw.accountant +
+                        " is not available in this version; available: pld");
+  }
+  out.options = options(raw, out.accountant);
+  out.plan = plan_options(raw);
+  return out;
+}
+
+Command command_named(const std::string& name) {
+  for (const char* later : {"curve", "sensitivity"}) {
+    if (name == later) {
+      throw UnusableInput("command", name + ", which this version does not have,", std::string("one of: ") + kCommands);
+    }
+  }
+  return choose<Command>("command", name,
+                         {{"epsilon", Command::epsilon},
+                          {"delta", Command::delta},
+                          {"calibrate", Command::calibrate},
+                          {"compare", Command::compare},
+                          {"runs", Command::runs}});
+}
+
+}  // namespace
+
+double parse_number(const std::string& field, const std::string& text, const std::string& allowed) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || !std::isfinite(value)) throw UnusableInput(field, quoted(text), allowed);
+  return value;
+}
+
+Arguments parse_arguments(int argc, const char* const* argv) {
+  if (argc < 2) throw UnusableInput("command", "a missing command", std::string("one of: ") + kCommands);
+  const std::string first = argv[1];
+  if (first.empty() || first[0] != '-') (void)command_named(first);
+
+  CLI::App app(kAbout, "dpflash");
+  Raw raw;
+  app.set_version_flag("--version", std::string("dpflash ") + DPFLASH_VERSION);
+  app.footer(kExamples);
+  app.get_formatter()->column_width(30);
+  add_commands(app, raw);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help or --version
+    std::ostringstream out, err;
+    app.exit(asked, out, err);
+    return Arguments{.message = out.str()};
+  } catch (const CLI::ParseError& error) {
+    throw UnusableInput("arguments", quoted(error.what()), "what dpflash " + first + " --help lists");
+  }
+  if (app.get_subcommands().size() != 1) {
+    throw UnusableInput("command", "other than one command", std::string("one of: ") + kCommands);
+  }
+  return checked(command_named(app.get_subcommands().front()->get_name()), raw);
+}
+
+}  // namespace dpflash::cli

@@ -1,0 +1,45 @@
+// Texts of `dpflash --help` and of each command's help.
+#pragma once
+
+namespace dpflash::cli {
+
+inline constexpr const char* kAbout =
+    R"(dpflash: certified differential privacy accounting.
+
+A training run or a set of statistics that adds random noise is (epsilon, delta)-differentially private: whatever one
+record says, the result's probabilities change by at most a factor e^epsilon, except with probability delta. Smaller is
+more private; epsilon between 1 and 10 and delta below 1 / (number of records) are usual. dpflash computes, for what was
+released (the plan), an interval that is proved to hold the smallest such epsilon. Publish its upper end.)";
+
+inline constexpr const char* kExamples =
+    R"(Examples:
+  dpflash epsilon --delta 1e-5 --noise-multiplier 1.1 --sampling-rate 0.004 --steps 20000
+  dpflash delta --epsilon 2 --noise-multiplier 4 --steps 10
+  dpflash calibrate --target-epsilon 3 --delta 1e-6 --solve noise-multiplier --sampling-rate 0.01 --steps 5000
+  dpflash compare --delta 1e-5 --events plan.json
+  dpflash runs examples/runs
+`dpflash COMMAND --help` explains each command. Exit status: 0 answered; 1 cannot be computed; 2 unusable input.)";
+
+inline constexpr const char* kPlanHelp =
+    R"(A plan is the DP-SGD shorthand (--noise-multiplier [--sampling-rate] [--steps]) or a JSON document (--events):
+  {"adjacency": "add-or-remove-one",
+   "events": [{"mechanism": {"type": "gaussian", "noise_multiplier": 1.1},
+               "sampling": {"type": "poisson", "rate": 0.004}, "count": 20000},
+              {"mechanism": {"type": "laplace", "noise_multiplier": 12.0}}]})";
+
+inline constexpr const char* kEpsilonHelp =
+    "The smallest epsilon for which the plan is (epsilon, delta)-DP, as a certified interval.";
+inline constexpr const char* kDeltaHelp =
+    "The smallest delta for which the plan is (epsilon, delta)-DP, as a certified interval.";
+inline constexpr const char* kCalibrateHelp =
+    "The least noise, most steps or highest sampling rate that keeps epsilon at or below a target, certified.\n"
+    "Leave the field that is solved for out of the plan; in a document, write null for it in exactly one event.";
+inline constexpr const char* kCompareHelp = "Epsilon by every accountant side by side, with the time each took.";
+inline constexpr const char* kRunsHelp =
+    "Published training runs (JSON files, or folders of them) recomputed: does the published epsilon hold?";
+
+inline constexpr const char* kAdjacencyHelp =
+    "Which data sets are neighbours: add-or-remove-one (default), replace-one, replace-special, add-one, remove-one; "
+    "overrides the document's";
+
+}  // namespace dpflash::cli

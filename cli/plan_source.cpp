@@ -1,0 +1,143 @@
+#include "plan_source.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <dpflash/accounting/error.hpp>
+#include <memory>
+#include <utility>
+
+#include "print.hpp"
+
+namespace dpflash::cli {
+namespace {
+
+using accounting::Plan;
+using accounting::PlanTemplate;
+using accounting::Unknown;
+using accounting::UnusableInput;
+
+struct Close {
+  void operator()(std::FILE* file) const {
+    if (file != stdin) std::fclose(file);
+  }
+};
+
+[[noreturn]] void unreadable(const std::string& field, const std::string& file) {
+  throw UnusableInput(field, file + " (" + std::strerror(errno) + ")",
+                      "a file that can be read, or - for standard input");
+}
+
+/// Names a field of the shorthand as its option: noise_multiplier becomes --noise-multiplier.
+[[noreturn]] void rethrow_as_option(const UnusableInput& error) {
+  std::string option = "--" + error.field();
+  std::replace(option.begin(), option.end(), '_', '-');
+  const std::string rest = std::string(error.what()).substr(error.field().size() + 2);
+  const std::size_t middle = rest.find(" is not allowed; ");
+  throw UnusableInput(option, rest.substr(0, middle), rest.substr(middle + 17));
+}
+
+void refuse_shorthand(const PlanOptions& options) {
+  const std::array<std::pair<const char*, bool>, 3> given = {
+      {{"--noise-multiplier", options.noise_multiplier.has_value()},
+       {"--sampling-rate", options.sampling_rate.has_value()},
+       {"--steps", options.steps.has_value()}}};
+  for (const auto& [option, is_given] : given) {
+    if (is_given)
+      throw UnusableInput(option, "the option beside --events", "one of the two: the document holds the plan");
+  }
+}
+
+Plan shorthand(const PlanOptions& options) {
+  if (!options.noise_multiplier) {
+    throw UnusableInput("plan", "a missing plan",
+                        "--noise-multiplier S [--sampling-rate Q] [--steps T], or --events FILE|-");
+  }
+  const double steps = options.steps.value_or(1);
+  if (!(steps >= 1 && steps <= 1e12 && steps == std::floor(steps))) {
+    throw UnusableInput("--steps", shortest(steps), "an integer in [1, 1e12]");
+  }
+  try {
+    return accounting::dpsgd_plan(*options.noise_multiplier, options.sampling_rate.value_or(1),
+                                  static_cast<std::int64_t>(steps),
+                                  options.adjacency.value_or(accounting::Adjacency::add_or_remove_one));
+  } catch (const UnusableInput& error) {
+    rethrow_as_option(error);
+  }
+}
+
+PlanTemplate shorthand_template(PlanOptions options, Unknown solve) {
+  std::optional<double>& field = solve == Unknown::noise_multiplier ? options.noise_multiplier
+                                 : solve == Unknown::steps          ? options.steps
+                                                                    : options.sampling_rate;
+  const std::string option = "--" + std::string(name_of(solve));
+  if (field) throw UnusableInput(option, shortest(*field), "nothing: --solve asks for this field");
+  field = 1;
+  PlanTemplate out{.plan = shorthand(options), .event = 0, .unknown = solve};
+  if (solve == Unknown::sampling_rate) out.plan.events[0].sampling = accounting::PoissonSampling{1};
+  return out;
+}
+
+std::string words(const accounting::Mechanism& mechanism) {
+  if (const auto* g = std::get_if<accounting::Gaussian>(&mechanism)) {
+    return "gaussian, noise multiplier " + shortest(g->noise_multiplier);
+  }
+  if (const auto* l = std::get_if<accounting::Laplace>(&mechanism)) {
+    return "laplace, noise multiplier " + shortest(l->noise_multiplier);
+  }
+  const auto& e = std::get<accounting::EpsilonDelta>(mechanism);
+  return "a mechanism with epsilon " + shortest(e.epsilon) + ", delta " + shortest(e.delta);
+}
+
+}  // namespace
+
+std::string read_text(const std::string& field, const std::string& file) {
+  errno = 0;
+  const std::unique_ptr<std::FILE, Close> in(file == "-" ? stdin : std::fopen(file.c_str(), "rb"));
+  if (!in) unreadable(field, file);
+  std::string text;
+  std::array<char, 65536> block{};
+  while (const std::size_t n = std::fread(block.data(), 1, block.size(), in.get())) {
+    text.append(block.data(), n);
+    if (text.size() > accounting::kMaxPlanBytes) throw UnusableInput(field, file + " (over 16 MiB)", "at most 16 MiB");
+  }
+  if (std::ferror(in.get()) != 0) unreadable(field, file);
+  return text;
+}
+
+Plan plan_of(const PlanOptions& options) {
+  if (!options.events) return shorthand(options);
+  refuse_shorthand(options);
+  Plan plan = accounting::parse_plan(read_text("--events", *options.events));
+  if (options.adjacency) plan.adjacency = *options.adjacency;
+  return plan;
+}
+
+PlanTemplate template_of(const PlanOptions& options, Unknown solve) {
+  if (!options.events) return shorthand_template(options, solve);
+  refuse_shorthand(options);
+  PlanTemplate out = accounting::parse_plan_with_hole(read_text("--events", *options.events));
+  if (out.unknown != solve) {
+    throw UnusableInput(
+        "--solve", std::string(name_of(solve)),
+        std::string(name_of(out.unknown)) + ": the field that is null in events[" + std::to_string(out.event) + "]");
+  }
+  if (options.adjacency) out.plan.adjacency = *options.adjacency;
+  return out;
+}
+
+std::string summary(const Plan& plan) {
+  if (plan.events.empty()) return "no events: nothing is released";
+  if (plan.events.size() > 1) return std::to_string(plan.events.size()) + " events";
+  const accounting::Event& event = plan.events[0];
+  std::string out = words(event.mechanism);
+  if (const auto* poisson = std::get_if<accounting::PoissonSampling>(&event.sampling)) {
+    out += ", poisson sampling rate " + shortest(poisson->rate);
+  }
+  return out + (event.count == 1 ? ", once" : ", " + std::to_string(event.count) + " times");
+}
+
+}  // namespace dpflash::cli

@@ -174,6 +174,13 @@ Arguments checked(Command command, const Raw& raw) {
   return out;
 }
 
+[[noreturn]] void refuse_extras(const std::vector<std::string>& extras, const std::string& allowed) {
+  for (const std::string& extra : extras) {
+    if (extra.size() > 1 && extra[0] == '-') throw UnusableInput(extra, "an unknown option", allowed);
+  }
+  throw UnusableInput("arguments", extras.empty() ? "one of these" : quoted(extras.front()), allowed);
+}
+
 Command command_named(const std::string& name) {
   for (const char* later : {"curve", "sensitivity"}) {
     if (name == later) {
@@ -215,6 +222,8 @@ Arguments parse_arguments(int argc, const char* const* argv) {
     std::ostringstream out, err;
     app.exit(asked, out, err);
     return Arguments{.message = out.str()};
+  } catch (const CLI::ExtrasError&) {
+    refuse_extras(app.remaining(true), "what dpflash " + first + " --help lists");
   } catch (const CLI::ParseError& error) {
     throw UnusableInput("arguments", quoted(error.what()), "what dpflash " + first + " --help lists");
   }

@@ -1,0 +1,110 @@
+#include "lattice/step_table.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <stdexcept>
+
+#include "lattice/gaussian_bins.hpp"
+#include "special/rounding.hpp"
+
+namespace dpflash::accounting {
+namespace {
+
+double upper_tail(double x) { return 0.5 * std::erfc(x * std::numbers::sqrt2 / 2); }
+
+std::size_t checked_bins(double bins, std::size_t max_bins) {
+  if (!(bins <= static_cast<double>(max_bins))) throw std::length_error("lattice too long");
+  return static_cast<std::size_t>(std::max(4.0, bins));
+}
+
+void fill_from_halves(BinTable& table, const HalfBins& halves) {
+  const double hh = 0.5 * table.spacing;
+  const double from_left = -std::expm1(-hh), from_right = std::expm1(hh) * std::exp(hh);
+  for (std::size_t j = 0; j < table.bins(); ++j) {
+    const std::size_t a = 2 * j, b = a + 1;
+    table.half_rise[j] = halves.rise[a];
+    table.half_fall[j] = halves.fall[b];
+    table.whole_rise[j] = halves.rise[a] + halves.rise[b] + from_left * halves.q_mass[b];
+    table.whole_fall[j] = halves.fall[b] + halves.fall[a] + from_right * halves.q_mass[a];
+    table.error[j] = std::max(halves.error[a], halves.error[b]) + 8 * kUnit;
+  }
+}
+
+// Excess loss y at which a node should lie: the merged loss m of {L <= t} for the t with y_t - m = spacing / 2, so that the
+// tangent at t passes through (e^m, 1 - e^m). Any value is valid; this one is tight.
+double anchor(const GaussianPair& pair, double spacing, double x_low) {
+  const double odds = pair.rate / (1 - pair.rate);
+  const auto merged = [&](double x) {
+    const double b = upper_tail(-x / pair.sigma);
+    return b > 0 ? std::log1p(odds * upper_tail((1 - x) / pair.sigma) / b) : 0.0;
+  };
+  double a = x_low, b = pair.point(2 * spacing);
+  if (!(b > a) || pair.excess(a) - merged(a) >= 0.5 * spacing) return merged(a);
+  for (int i = 0; i < 80 && pair.excess(b) - merged(b) < 0.5 * spacing; ++i) b += pair.sigma;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = 0.5 * (a + b);
+    (pair.excess(middle) - merged(middle) < 0.5 * spacing ? a : b) = middle;
+  }
+  return merged(b);
+}
+
+void set_right_cell(BinTable& table, const GaussianPair& pair, double y_end) {
+  const double x = pair.point(y_end), q = pair.rate;
+  const double b = upper_tail(x / pair.sigma), c = upper_tail((x - 1) / pair.sigma);
+  table.right_q = b;
+  table.right_p = (1 - q) * b + q * c;
+  table.right_rise = table.right_p;  // e^{ell} Q subtracted only where it does not cancel: an upper bound either way
+  const double kept = std::exp(table.start + static_cast<double>(table.bins()) * table.spacing) * b;
+  if (kept < 0.5 * table.right_p) table.right_rise -= kept;
+  const double z = std::max(std::abs(x), std::abs(x - 1)) / pair.sigma;
+  const double slack = kUnit * (64 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_end) + 2 * std::abs(std::log(q))));
+  table.cell_error = std::max(table.cell_error, slack);
+}
+
+void set_left_cell(BinTable& table, const GaussianPair& pair, double y_start) {
+  if (!pair.plain() && y_start <= 0) return;
+  const double x = pair.point(y_start), q = pair.rate;
+  const double b = upper_tail(-x / pair.sigma), c = upper_tail((1 - x) / pair.sigma);
+  table.left_q = b;
+  table.left_p = (1 - q) * b + q * c;
+  table.left_fall = gaussian_left_fall(pair, x);
+  const double z = std::max(std::abs(x), std::abs(x - 1)) / pair.sigma;
+  const double slack = kUnit * (256 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_start) + 2 * std::abs(std::log(q))));
+  table.cell_error = std::max(table.cell_error, slack);
+}
+
+StepTable gaussian_table(const GaussianPair& pair, double spacing, LossRange range, std::size_t max_bins) {
+  const double lowest = pair.plain() ? 0 : std::log1p(-pair.rate);
+  double y_start = range.low - lowest;
+  if (!pair.plain()) {
+    const double x_low = -14 * pair.sigma;
+    y_start = std::max(y_start, pair.excess(x_low));
+    if (y_start <= 2 * spacing) {
+      const double node = anchor(pair, spacing, x_low);
+      y_start = node - std::ceil(node / spacing) * spacing;
+    }
+  }
+  const std::size_t bins = checked_bins(std::ceil((range.high - lowest - y_start) / spacing), max_bins);
+  StepTable out;
+  out.table.start = lowest + y_start;
+  out.table.spacing = spacing;
+  out.table.resize(bins);
+  fill_from_halves(out.table, gaussian_half_bins(pair, y_start, 0.5 * spacing, 2 * bins));
+  set_right_cell(out.table, pair, y_start + static_cast<double>(bins) * spacing);
+  set_left_cell(out.table, pair, y_start);
+  out.loss_error = 4 * kUnit * (std::abs(lowest) + std::abs(y_start));
+  return out;
+}
+
+}  // namespace
+
+StepTable step_table(const Step& step, double spacing, LossRange range, std::size_t max_bins) {
+  if (const auto* g = std::get_if<GaussianStep>(&step)) return gaussian_table({1 / g->mu, 1}, spacing, range, max_bins);
+  if (const auto* s = std::get_if<SampledGaussianStep>(&step)) {
+    return gaussian_table({s->sigma, s->rate}, spacing, range, max_bins);
+  }
+  throw std::logic_error("no table for this step");
+}
+
+}  // namespace dpflash::accounting

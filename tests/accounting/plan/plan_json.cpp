@@ -1,12 +1,10 @@
-#include <dpflash/accounting/plan_json.hpp>
-
 #include <doctest/doctest.h>
 
+#include <dpflash/accounting/error.hpp>
+#include <dpflash/accounting/plan_json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <dpflash/accounting/error.hpp>
 
 using namespace dpflash::accounting;
 
@@ -64,8 +62,9 @@ TEST_CASE("a count may be written as any number that is an integer") {
 
 TEST_CASE("text that is not one JSON document is refused") {
   for (const std::string bad :
-       {"", "  \n", "{", "{}x", "{} {}", "nul", "{\"events\": [NaN]}", "{'events': []}", "{\"events\": [],}", "// no\n{}",
-        "\xff\xfe", "{\"events\":[],\"adjacency\":\"\xc3\x28\"}", "{\"events\": [1e999]}", "{\"events\": Infinity}"}) {
+       {"", "  \n", "{", "{}x", "{} {}", "nul", "{\"events\": [NaN]}", "{'events': []}", "{\"events\": [],}",
+        "// no\n{}", "\xff\xfe", "{\"events\":[],\"adjacency\":\"\xc3\x28\"}", "{\"events\": [1e999]}",
+        "{\"events\": Infinity}"}) {
     CAPTURE(bad);
     const std::string message = refusal(bad);
     CHECK(starts(message, "plan: "));
@@ -85,10 +84,10 @@ TEST_CASE("size and depth are limited") {
 
 TEST_CASE("repeated, unknown and missing fields are refused with their path") {
   CHECK(starts(refusal(R"({"events":[],"events":[]})"), "events: a repeated field is not allowed"));
-  CHECK(starts(refusal(with("{" + kGaussian + "},{" + kGaussian + R"(,"sampling":{"type":"poisson","rate":1,"rate":1}})")),
-               "events[1].sampling.rate: a repeated field"));
-  CHECK(refusal(R"({"events":[],"event":[]})") ==
-        "event: an unknown field is not allowed; fields: adjacency, events");
+  CHECK(starts(
+      refusal(with("{" + kGaussian + "},{" + kGaussian + R"(,"sampling":{"type":"poisson","rate":1,"rate":1}})")),
+      "events[1].sampling.rate: a repeated field"));
+  CHECK(refusal(R"({"events":[],"event":[]})") == "event: an unknown field is not allowed; fields: adjacency, events");
   CHECK(starts(refusal(with("{" + kGaussian + R"(,"noise":1})")), "events[0].noise: an unknown field"));
   CHECK(starts(refusal(with(R"({"mechanism":{"type":"gaussian","noise_multiplier":1,"sigma":1}})")),
                "events[0].mechanism.sigma: an unknown field"));
@@ -97,8 +96,10 @@ TEST_CASE("repeated, unknown and missing fields are refused with their path") {
   CHECK(starts(refusal("{}"), "events: a missing field"));
   CHECK(starts(refusal(with("{}")), "events[0].mechanism: a missing field"));
   CHECK(starts(refusal(with(R"({"mechanism":{}})")), "events[0].mechanism.type: a missing field"));
-  CHECK(starts(refusal(with(R"({"mechanism":{"type":"gaussian"}})")), "events[0].mechanism.noise_multiplier: a missing"));
-  CHECK(starts(refusal(with("{" + kGaussian + R"(,"sampling":{"type":"poisson"}})")), "events[0].sampling.rate: a missing"));
+  CHECK(
+      starts(refusal(with(R"({"mechanism":{"type":"gaussian"}})")), "events[0].mechanism.noise_multiplier: a missing"));
+  CHECK(starts(refusal(with("{" + kGaussian + R"(,"sampling":{"type":"poisson"}})")),
+               "events[0].sampling.rate: a missing"));
   CHECK(starts(refusal(with(R"({"mechanism":{"type":"epsilon_delta"}})")), "events[0].mechanism.epsilon: a missing"));
 }
 
@@ -131,16 +132,19 @@ TEST_CASE("what the format names but this version lacks is told apart from what 
         "not computable: events[0].mechanism.type: discrete_gaussian is not available in this version; available: "
         "gaussian, laplace, epsilon_delta");
   CHECK(refusal(with("{" + kGaussian + R"(,"sampling":{"type":"random_allocation","steps":3}})")) ==
-        "not computable: events[0].sampling.type: random_allocation is not available in this version; available: poisson");
+        "not computable: events[0].sampling.type: random_allocation is not available in this version; available: "
+        "poisson");
   CHECK(refusal(with(R"({"mechanism":{"type":"gauss","noise_multiplier":1}})")) ==
         "events[0].mechanism.type: \"gauss\" is not allowed; one of: gaussian, laplace, epsilon_delta");
-  CHECK(starts(refusal(with("{" + kGaussian + R"(,"sampling":{"type":"uniform"}})")), "events[0].sampling.type: \"uniform\""));
+  CHECK(starts(refusal(with("{" + kGaussian + R"(,"sampling":{"type":"uniform"}})")),
+               "events[0].sampling.type: \"uniform\""));
 }
 
 TEST_CASE("writing and reading gives the same plan bit for bit") {
   Plan plan{.adjacency = Adjacency::add_one};
   for (const double x : {0.1 + 0.2, 1.0 / 3, 5e-3, 123456789.123456789, 1e9, 0.30000000000000004}) {
-    plan.events.push_back({.mechanism = Gaussian{x}, .sampling = PoissonSampling{1 / (1 + x)}, .count = 1'000'000'000'000});
+    plan.events.push_back(
+        {.mechanism = Gaussian{x}, .sampling = PoissonSampling{1 / (1 + x)}, .count = 1'000'000'000'000});
     plan.events.push_back({.mechanism = Laplace{x}, .label = "a \"b\"\n\\ \xc3\xa9"});
     plan.events.push_back({.mechanism = EpsilonDelta{x / 1e9, 1e-300}});
   }
@@ -159,8 +163,9 @@ TEST_CASE("writing and reading gives the same plan bit for bit") {
     CHECK(std::get<EpsilonDelta>(back.events[i + 2].mechanism).delta == 1e-300);
   }
   CHECK(plan_to_json(back) == text);
-  CHECK(plan_to_json(Plan{.events = {{.mechanism = Gaussian{0.1}}}}) ==
-        R"({"adjacency":"add-or-remove-one","events":[{"mechanism":{"type":"gaussian","noise_multiplier":0.1},"count":1}]})");
+  CHECK(
+      plan_to_json(Plan{.events = {{.mechanism = Gaussian{0.1}}}}) ==
+      R"({"adjacency":"add-or-remove-one","events":[{"mechanism":{"type":"gaussian","noise_multiplier":0.1},"count":1}]})");
 }
 
 TEST_CASE("a calibration's plan has exactly one null") {
@@ -178,5 +183,6 @@ TEST_CASE("a calibration's plan has exactly one null") {
   CHECK_THROWS_AS(hole("2", "0.5", "9"), UnusableInput);
   CHECK_THROWS_AS(hole("null", "0.5", "null"), UnusableInput);
   CHECK_THROWS_AS(parse_plan_with_hole(R"({"events":null})"), UnusableInput);
-  CHECK_THROWS_AS(parse_plan_with_hole(with(R"({"mechanism":{"type":"epsilon_delta","epsilon":null}})")), UnusableInput);
+  CHECK_THROWS_AS(parse_plan_with_hole(with(R"({"mechanism":{"type":"epsilon_delta","epsilon":null}})")),
+                  UnusableInput);
 }

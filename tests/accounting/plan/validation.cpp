@@ -1,11 +1,10 @@
 #include <doctest/doctest.h>
 
-#include <limits>
-#include <string>
-
 #include <dpflash/accounting/error.hpp>
 #include <dpflash/accounting/plan.hpp>
 #include <dpflash/accounting/quantities.hpp>
+#include <limits>
+#include <string>
 
 using namespace dpflash::accounting;
 
@@ -34,16 +33,15 @@ TEST_CASE("an empty plan and the ends of every range are usable") {
   CHECK_NOTHROW(validate(Plan{}));
   for (const double sigma : {1e-3, 1e9}) CHECK(objection(gaussian(sigma)) == "");
   for (const double rate : {1e-15, 1.0}) CHECK(objection(poisson(rate)) == "");
-  for (const std::int64_t count : {std::int64_t{1}, std::int64_t{1'000'000'000'000}}) CHECK(objection(counted(count)) == "");
+  for (const std::int64_t count : {std::int64_t{1}, std::int64_t{1'000'000'000'000}})
+    CHECK(objection(counted(count)) == "");
   CHECK(objection(Event{.mechanism = EpsilonDelta{0, 0}}) == "");
   CHECK(objection(Event{.mechanism = EpsilonDelta{1e6, 1}}) == "");
 }
 
 TEST_CASE("the message names the field, its value and what is allowed") {
-  CHECK(objection(gaussian(-1)) ==
-        "events[1].mechanism.noise_multiplier: -1 is not allowed; a number in [0.001, 1e9]");
-  CHECK(objection(poisson(1.5)) ==
-        "events[1].sampling.rate: 1.5 is not allowed; a number in (0, 1], not below 1e-15");
+  CHECK(objection(gaussian(-1)) == "events[1].mechanism.noise_multiplier: -1 is not allowed; a number in [0.001, 1e9]");
+  CHECK(objection(poisson(1.5)) == "events[1].sampling.rate: 1.5 is not allowed; a number in (0, 1], not below 1e-15");
   CHECK(objection(counted(0)) == "events[1].count: 0 is not allowed; an integer in [1, 1e12]");
 }
 
@@ -56,7 +54,8 @@ TEST_CASE("NaN, infinities and values out of range are refused in every field") 
   for (const double bad : {kNan, kInf, 0.0, -0.5, 1.0000001, 1e-16}) CHECK(objection(poisson(bad)) != "");
   for (const double bad : {kNan, kInf, -0.5, 2e6}) CHECK(objection(Event{.mechanism = EpsilonDelta{bad, 0}}) != "");
   for (const double bad : {kNan, kInf, -0.5, 1.1}) CHECK(objection(Event{.mechanism = EpsilonDelta{1, bad}}) != "");
-  for (const std::int64_t bad : {std::int64_t{-5}, std::int64_t{1'000'000'000'001}}) CHECK(objection(counted(bad)) != "");
+  for (const std::int64_t bad : {std::int64_t{-5}, std::int64_t{1'000'000'000'001}})
+    CHECK(objection(counted(bad)) != "");
   CHECK_THROWS_AS(validate(Plan{.adjacency = static_cast<Adjacency>(9)}), UnusableInput);
 }
 
@@ -65,9 +64,9 @@ TEST_CASE("counts add up to at most 1e15") {
   plan.events.assign(1000, counted(1'000'000'000'000));
   CHECK_NOTHROW(validate(plan));
   plan.events.push_back(counted(1));
-  CHECK_THROWS_WITH_AS(
-      validate(plan), "events[1000].count: 1 is not allowed; counts that add up to at most 1e15 over all events",
-      UnusableInput);
+  CHECK_THROWS_WITH_AS(validate(plan),
+                       "events[1000].count: 1 is not allowed; counts that add up to at most 1e15 over all events",
+                       UnusableInput);
 }
 
 TEST_CASE("the DP-SGD shorthand is one event, unsampled at rate 1") {

@@ -8,8 +8,8 @@
 namespace dpflash::accounting {
 
 /// Bracket of the epsilon >= 0 at which the composed hockey-stick divergence equals `delta`, for one direction. The
-/// width reached may be larger than `relative_width` (round-off, slow decay), never uncertified. Empty when a phase has no
-/// transform here, or when the work estimate exceeds `work_limit` (elementary-function evaluations).
+/// width reached may be larger than `relative_width` (round-off, slow decay), never uncertified. Empty when a phase has
+/// no transform here, or when the work estimate exceeds `work_limit` (elementary-function evaluations).
 std::optional<Interval> invert_epsilon(const Composition& composition, Direction direction, double delta,
                                        double relative_width, double work_limit = 2e7);
 

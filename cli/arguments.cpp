@@ -127,7 +127,11 @@ accounting::Options options(const Raw& raw, const std::optional<Accountant>& acc
     }
   }
   const auto width = maybe_number("--relative-width", raw.width, "a number in [1e-12, 1]");
-  if (width) out.relative_width = accounting::RelativeWidth(*width);
+  if (!width) return out;
+  if (!(*width >= 1e-12 && *width <= 1)) {
+    throw UnusableInput("--relative-width", *raw.width, "a number in [1e-12, 1]");
+  }
+  out.relative_width = accounting::RelativeWidth(*width);
   return out;
 }
 

@@ -60,6 +60,7 @@ PublishedRun read_run(const std::string& file) {
   const Fields published(run.any("published"), run.path("published"));
   PublishedRun out{.name = run.text("name"), .source = run.text("source"), .epsilon = published.number("epsilon", 0)};
   out.accountant = published.has("accountant") ? published.text("accountant") : "";
+  out.conversion = published.has("conversion") ? published.text("conversion") : "";
   out.digits_tolerance = published.has("digits_tolerance") ? published.number("digits_tolerance", 0) : 0;
   out.delta = run.number("delta", 0);
   if (!(out.delta > 0 && out.delta < 1)) throw UnusableInput(run.path("delta"), "this value", "a number in (0, 1)");

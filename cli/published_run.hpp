@@ -13,6 +13,8 @@ struct PublishedRun {
   double epsilon = 0;
   /// "pld", "rdp", "basic" or whatever the source calls it.
   std::string accountant = {};
+  /// For "rdp": how a Renyi divergence became epsilon, "improved" or "classic"; may say more, may be empty.
+  std::string conversion = {};
   /// Half a unit of the last digit printed, absolute.
   double digits_tolerance = 0;
   double delta = 0;

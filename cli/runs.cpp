@@ -3,6 +3,7 @@
 #include <dpflash/accounting/accountant.hpp>
 #include <dpflash/accounting/error.hpp>
 #include <dpflash/accounting/renyi.hpp>
+#include <limits>
 
 #include "commands.hpp"
 #include "print.hpp"
@@ -32,22 +33,34 @@ bool touches(const PublishedRun& run, double lower, double upper) {
   return run.epsilon + reach >= lower && run.epsilon - reach <= upper;
 }
 
+/// The Renyi value nearest to the published one, under the conversion that the source names where it names one.
+void match_renyi(Recomputed& out) {
+  using accounting::RenyiConversion;
+  const accounting::Delta delta(out.run.delta);
+  const bool improved_only = out.run.conversion.rfind("improved", 0) == 0;
+  const bool classic_only = out.run.conversion.rfind("classic", 0) == 0;
+  double gap = std::numeric_limits<double>::infinity();
+  const auto consider = [&](RenyiConversion conversion, const char* name) {
+    const double value = accounting::rdp_epsilon(out.run.plan, delta, conversion).bracket.upper;
+    if (!(std::fabs(out.run.epsilon - value) < gap)) return;
+    gap = std::fabs(out.run.epsilon - value);
+    out.ours = value;
+    out.matched = touches(out.run, value, value) ? name : "";
+  };
+  if (!classic_only) consider(RenyiConversion::improved, "rdp");
+  if (!improved_only) consider(RenyiConversion::classic, "rdp-classic");
+}
+
 Recomputed recompute(PublishedRun run) {
   Recomputed out{.run = std::move(run), .bracket = {}, .matched = {}, .ours = 0, .refused = {}};
-  const accounting::Delta delta(out.run.delta);
   try {
-    out.bracket = accounting::certified_epsilon(out.run.plan, delta).bracket;
+    out.bracket = accounting::certified_epsilon(out.run.plan, accounting::Delta(out.run.delta)).bracket;
     out.ours = out.bracket.estimate;
-    if (touches(out.run, out.bracket.lower, out.bracket.upper)) {
+    // The source's own accountant first: a value printed without decimals may touch both.
+    if (out.run.accountant == "rdp") match_renyi(out);
+    if (out.matched.empty() && touches(out.run, out.bracket.lower, out.bracket.upper)) {
       out.matched = "pld";
-    } else if (out.run.accountant == "rdp") {
-      using accounting::RenyiConversion;
-      const double improved = accounting::rdp_epsilon(out.run.plan, delta).bracket.upper;
-      const double classic = accounting::rdp_epsilon(out.run.plan, delta, RenyiConversion::classic).bracket.upper;
-      if (touches(out.run, improved, improved)) out.matched = "rdp";
-      if (out.matched.empty() && touches(out.run, classic, classic)) out.matched = "rdp-classic";
-      const bool nearer_classic = std::fabs(out.run.epsilon - classic) < std::fabs(out.run.epsilon - improved);
-      out.ours = nearer_classic ? classic : improved;
+      out.ours = out.bracket.estimate;
     }
   } catch (const accounting::NotComputable& error) {
     out.refused = error.what();
@@ -85,30 +98,48 @@ std::string json(const std::vector<Recomputed>& rows) {
   return JsonObject().raw("runs", list + "]").done() + "\n";
 }
 
-Table table(const std::vector<Recomputed>& rows, bool people) {
-  Table out{.columns = {"name", "delta", "published", "at least", "at most", "difference", "matched", "verdict"},
+Table csv_table(const std::vector<Recomputed>& rows) {
+  Table out{.columns = {"name", "delta", "published_epsilon", "epsilon_lower", "epsilon_upper", "relative_difference",
+                        "matched", "verdict"},
             .rows = {}};
-  if (!people) {
-    out.columns = {"name",    "delta",  "published_epsilon", "epsilon_lower", "epsilon_upper", "relative_difference",
-                   "matched", "verdict"};
-  }
   for (const Recomputed& row : rows) {
-    const double gap = relative_difference(row);
-    std::vector<std::string> cells = {row.run.name, shortest(row.run.delta), shortest(row.run.epsilon)};
-    if (!row.refused.empty()) {
-      cells.insert(cells.end(), 3, people ? "-" : "");
-    } else if (people) {
-      cells.push_back(rounded(row.bracket.lower, 7, Toward::down));
-      cells.push_back(rounded(row.bracket.upper, 7, Toward::up));
-      cells.push_back((gap > 0 ? "+" : "") + rounded(100 * gap, 2, Toward::nearest) + "%");
-    } else {
-      cells.insert(cells.end(), {shortest(row.bracket.lower), shortest(row.bracket.upper), shortest(gap)});
-    }
-    cells.push_back(row.matched.empty() && people ? "-" : row.matched);
-    cells.push_back(verdict(row));
-    out.rows.push_back(std::move(cells));
+    const bool known = row.refused.empty();
+    out.rows.push_back({row.run.name, shortest(row.run.delta), shortest(row.run.epsilon),
+                        known ? shortest(row.bracket.lower) : "", known ? shortest(row.bracket.upper) : "",
+                        known ? shortest(relative_difference(row)) : "", row.matched, verdict(row)});
   }
   return out;
+}
+
+std::string text(const std::vector<Recomputed>& rows) {
+  Table out{.columns = {"name", "delta", "published", "at least", "at most", "matched", "difference", "verdict"},
+            .rows = {}};
+  // Notes are sentences: they go below the table.
+  std::string notes;
+  std::size_t note_count = 0;
+  for (const Recomputed& row : rows) {
+    const bool known = row.refused.empty();
+    const double gap = relative_difference(row);
+    std::string short_verdict = verdict(row);
+    const std::string& why = known ? row.run.note : row.refused;
+    if (row.matched.empty() && !why.empty()) {
+      const std::string mark = "note " + std::to_string(++note_count);
+      short_verdict = (known ? "does not reproduce: " : "cannot be computed: ") + mark;
+      notes += "\n" + mark + ": " + why + "\n";
+    }
+    out.rows.push_back(
+        {row.run.name, shortest(row.run.delta), shortest(row.run.epsilon),
+         known ? rounded(row.bracket.lower, 7, Toward::down) : "-",
+         known ? rounded(row.bracket.upper, 7, Toward::up) : "-", row.matched.empty() ? "-" : row.matched,
+         known ? (gap > 0 ? "+" : "") + rounded(100 * gap, 3, Toward::nearest) + "%" : "-", short_verdict});
+  }
+  return to_text(out, {false, true, true, true, true, false, true, false}) +
+         "\nBetween \"at least\" and \"at most\" lies the true epsilon at this delta, certified. \"matched\" is the "
+         "accountant\n"
+         "of ours whose value is the published one to its printed digits; \"difference\" is the published value's "
+         "distance\n"
+         "from that accountant's value, or, without a match, from the value of the accountant that the source used.\n" +
+         notes;
 }
 
 }  // namespace
@@ -122,14 +153,11 @@ std::string run_published(const Arguments& arguments) {
     case Format::json:
       return json(rows);
     case Format::csv:
-      return to_csv(table(rows, false));
+      return to_csv(csv_table(rows));
     case Format::text:
       break;
   }
-  return to_text(table(rows, true), {false, true, true, true, true, true, false, false}) +
-         "\nEpsilon at delta. Between \"at least\" and \"at most\" lies the true epsilon, certified; \"matched\" is "
-         "the\n"
-         "accountant of ours that gives the published value to its printed digits, \"difference\" how far it is off.\n";
+  return text(rows);
 }
 
 }  // namespace dpflash::cli

@@ -64,7 +64,7 @@ TEST_CASE("unusable options exit with 2 and name the option, its value and what 
   check_refused(run(kEpsilon + noise + Words{"--engine", "gpu"}), 2, "--engine: 'gpu'");
   check_refused(run(kEpsilon + noise + Words{"--engine", "lattice", "--accountant", "rdp"}), 2, "--engine: lattice");
   check_refused(run(kEpsilon + noise + Words{"--accountant", "magic"}), 2, "--accountant: 'magic'");
-  check_refused(run(kEpsilon + noise + Words{"--relative-width", "0"}), 2, "relative-width");
+  check_refused(run(kEpsilon + noise + Words{"--relative-width", "0"}), 2, "--relative-width: 0 is not allowed");
   check_refused(run(kEpsilon + noise + Words{"--format", "xml"}), 2, "--format: 'xml'");
   check_refused(run(kEpsilon + noise + Words{"--format", "svg"}), 2, "--format: svg");
   check_refused(run(Words{"delta", "--epsilon", "inf"} + noise), 2, "--epsilon: 'inf'");

@@ -13,8 +13,8 @@ namespace dpflash::accounting {
 /// per distinct event and direction. Throws UnusableInput, NotComputable. Proof: docs/math/basic-composition.md.
 Bracket basic_epsilon(const Plan& plan, Delta delta);
 
-/// Delta by basic composition: the smallest delta for which basic_epsilon does not exceed `epsilon`; rounded up, at most
-/// 1; lower = 0, estimate = upper. A negative epsilon is answered with 1.
+/// Delta by basic composition: the smallest delta for which basic_epsilon does not exceed `epsilon`; rounded up, at
+/// most 1; lower = 0, estimate = upper. A negative epsilon is answered with 1.
 Bracket basic_delta(const Plan& plan, Epsilon epsilon);
 
 }  // namespace dpflash::accounting

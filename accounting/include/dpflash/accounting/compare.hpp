@@ -1,11 +1,10 @@
 // Every accountant on one plan, side by side.
 #pragma once
 
+#include <dpflash/accounting/accountant.hpp>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <dpflash/accounting/accountant.hpp>
 
 namespace dpflash::accounting {
 

@@ -19,10 +19,11 @@ enum class RenyiConversion {
   classic    ///< Mironov (2017), Proposition 3: epsilon = divergence + ln(1/delta)/(order - 1)
 };
 
-/// The composed Rényi divergence of `order` in (1, +inf], the larger of the adjacency's directions; rounded up by at most
-/// a relative 4e-13 (plus 1e-300 absolute), so never below the exact value. +inf where the divergence is. A sampled
-/// Gaussian's step costs one quadrature of some hundred nodes and direction. Throws UnusableInput for a bad plan or order,
-/// NotComputable as composition does. Sampled Gaussian: Mironov, Talwar, Zhang (2019). Proof: docs/math/renyi.md.
+/// The composed Rényi divergence of `order` in (1, +inf], the larger of the adjacency's directions; rounded up by at
+/// most a relative 4e-13 (plus 1e-300 absolute), so never below the exact value. +inf where the divergence is. A
+/// sampled Gaussian's step costs one quadrature of some hundred nodes and direction. Throws UnusableInput for a bad
+/// plan or order, NotComputable as composition does. Sampled Gaussian: Mironov, Talwar, Zhang (2019). Proof:
+/// docs/math/renyi.md.
 double renyi_divergence(const Plan& plan, double order);
 
 /// The smallest epsilon >= 0 that `conversion` proves from the composed divergence at any real order in [1 + 1e-6, 1e7]

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "lattice/table_parts.hpp"
 #include "special/rounding.hpp"
 #include "special/simd_math.hpp"
 
@@ -13,27 +14,13 @@ namespace {
 
 constexpr double kInvSqrt2Pi = 0.398942280401432677939946059934;
 
-struct RuleNode {
-  double node;
-  double weight;
-};
 // Gauss-Legendre on [0, 1]; node i and node n-1-i are mirror images.
-constexpr std::array<RuleNode, 4> kRule4{{{0.069431844202973712388, 0.17392742256872692869},
+constexpr RuleNode kRule4[4] = {{0.069431844202973712388, 0.17392742256872692869},
                                           {0.3300094782075718676, 0.32607257743127307131},
                                           {0.6699905217924281324, 0.32607257743127307131},
-                                          {0.93056815579702628761, 0.17392742256872692869}}};
-constexpr std::array<RuleNode, 8> kRule8{{{0.019855071751231884158, 0.050614268145188129576},
-                                          {0.1016667612931866302, 0.11119051722668723527},
-                                          {0.23723379504183550709, 0.15685332293894364367},
-                                          {0.40828267875217509753, 0.18134189168918099148},
-                                          {0.59171732124782490247, 0.18134189168918099148},
-                                          {0.76276620495816449291, 0.15685332293894364367},
-                                          {0.8983332387068133698, 0.11119051722668723527},
-                                          {0.98014492824876811584, 0.050614268145188129576}}};
-
-// Largest extents (docs/math/discretisation.md, section 5) for which a rule is exact to 8 u.
+                                          {0.93056815579702628761, 0.17392742256872692869}};
+// As kExtent8, for four nodes.
 constexpr double kExtent4 = 0.02;
-constexpr double kExtent8 = 0.25;
 
 struct Columns {
   double* rise;
@@ -73,7 +60,7 @@ struct Moments {
 
 // Means over v in [0, t] of e^{-v (x + s^2 v / 2)} times 1, e^v - 1 and e^t - e^v.
 template <std::size_t N>
-DPFLASH_SIMD_INLINE Moments moments(const std::array<RuleNode, N>& rule, simd::V t, simd::V x, double half_variance) {
+DPFLASH_SIMD_INLINE Moments moments(const RuleNode (&rule)[N], simd::V t, simd::V x, double half_variance) {
   std::array<simd::V, N> grow;
   for (std::size_t i = 0; i < N; ++i) grow[i] = short_expm1(rule[i].node * t);
   Moments m{};
@@ -122,8 +109,6 @@ DPFLASH_MULTIVERSION void narrow_half_bins(const Shape& shape, std::size_t from,
     }
   }
 }
-
-double upper_tail(double x) { return 0.5 * std::erfc(x * std::numbers::sqrt2 / 2); }
 
 struct HalfBin {
   double rise = 0, fall = 0, q_mass = 0, error = 0;

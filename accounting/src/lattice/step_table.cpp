@@ -2,34 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
-#include <stdexcept>
 
-#include "lattice/gaussian_bins.hpp"
+#include "lattice/other_tables.hpp"
+#include "lattice/table_parts.hpp"
 #include "special/rounding.hpp"
 
 namespace dpflash::accounting {
 namespace {
-
-double upper_tail(double x) { return 0.5 * std::erfc(x * std::numbers::sqrt2 / 2); }
-
-std::size_t checked_bins(double bins, std::size_t max_bins) {
-  if (!(bins <= static_cast<double>(max_bins))) throw std::length_error("lattice too long");
-  return static_cast<std::size_t>(std::max(4.0, bins));
-}
-
-void fill_from_halves(BinTable& table, const HalfBins& halves) {
-  const double hh = 0.5 * table.spacing;
-  const double from_left = -std::expm1(-hh), from_right = std::expm1(hh) * std::exp(hh);
-  for (std::size_t j = 0; j < table.bins(); ++j) {
-    const std::size_t a = 2 * j, b = a + 1;
-    table.half_rise[j] = halves.rise[a];
-    table.half_fall[j] = halves.fall[b];
-    table.whole_rise[j] = halves.rise[a] + halves.rise[b] + from_left * halves.q_mass[b];
-    table.whole_fall[j] = halves.fall[b] + halves.fall[a] + from_right * halves.q_mass[a];
-    table.error[j] = std::max(halves.error[a], halves.error[b]) + 8 * kUnit;
-  }
-}
 
 // Excess loss y at which a node should lie: the merged loss m of {L <= t} for the t with y_t - m = spacing / 2, so that the
 // tangent at t passes through (e^m, 1 - e^m). Any value is valid; this one is tight.
@@ -104,7 +83,9 @@ StepTable step_table(const Step& step, double spacing, LossRange range, std::siz
   if (const auto* s = std::get_if<SampledGaussianStep>(&step)) {
     return gaussian_table({s->sigma, s->rate}, spacing, range, max_bins);
   }
-  throw std::logic_error("no table for this step");
+  if (const auto* l = std::get_if<LaplaceStep>(&step)) return laplace_table(*l, spacing, max_bins);
+  if (const auto* a = std::get_if<ApproximateStep>(&step)) return approximate_table(*a, spacing, max_bins);
+  return replace_table(std::get<ReplaceSampledGaussianStep>(step), spacing, range, max_bins);
 }
 
 }  // namespace dpflash::accounting

@@ -72,3 +72,36 @@ TEST_CASE("the upper law lies above the exact curve and the lower law below it")
     }
   }
 }
+
+namespace {
+
+void check(const Step& step, double spacing, LossRange range) {
+  for (const Direction direction : {Direction::remove, Direction::add}) {
+    CAPTURE(step.index());
+    CAPTURE(spacing);
+    CAPTURE(direction == Direction::remove);
+    const Worst worst = compare(step, spacing, range, direction);
+    CHECK(worst.below <= 1e-11);
+    CHECK(worst.above <= 1e-11);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("so do the laws of Laplace, approximate and replace-one steps") {
+  for (const double rate : {1e-6, 0.1, 0.7, 1.0}) {
+    for (const double scale : {0.02, 0.5, 1.0, 10.0, 1e4}) {
+      const double span = rate == 1 ? 2 / scale : std::log1p(rate * std::expm1(1 / scale)) - std::log1p(rate * std::expm1(-1 / scale));
+      for (const double parts : {7.0, 100.0, 2000.5}) {
+        check(LaplaceStep{scale, rate}, span / parts, {});
+        check(ApproximateStep{1 / scale, 0.0, rate}, span / parts, {});
+        check(ApproximateStep{1 / scale, 1e-5, rate}, (rate == 1 ? span : span - std::log1p(-rate)) / parts, {});
+      }
+    }
+    if (rate == 1) continue;
+    for (const double sigma : {0.3, 0.5, 2.0, 50.0}) {
+      const double high = sigma < 1 ? 20.0 : 2 * 12 * rate / sigma;
+      for (const double fineness : {50.0, 1000.0}) check(ReplaceSampledGaussianStep{sigma, rate}, high / fineness, {-high, high});
+    }
+  }
+}

@@ -51,32 +51,43 @@ void refuse_shorthand(const PlanOptions& options) {
   }
 }
 
-Plan shorthand(const PlanOptions& options) {
-  if (!options.noise_multiplier) {
-    throw UnusableInput("plan", "a missing plan",
-                        "--noise-multiplier S [--sampling-rate Q] [--steps T], or --events FILE|-");
-  }
-  const double steps = options.steps.value_or(1);
-  if (!(steps >= 1 && steps <= 1e12 && steps == std::floor(steps))) {
-    throw UnusableInput("--steps", shortest(steps), "an integer in [1, 1e12]");
+/// The numbers of the DP-SGD shorthand, defaults filled in.
+struct Shorthand {
+  double noise_multiplier;
+  double sampling_rate;
+  double steps;
+};
+
+Plan shorthand_plan(const Shorthand& given, const PlanOptions& options) {
+  if (!(given.steps >= 1 && given.steps <= 1e12 && given.steps == std::floor(given.steps))) {
+    throw UnusableInput("--steps", shortest(given.steps), "an integer in [1, 1e12]");
   }
   try {
-    return accounting::dpsgd_plan(*options.noise_multiplier, options.sampling_rate.value_or(1),
-                                  static_cast<std::int64_t>(steps),
+    return accounting::dpsgd_plan(given.noise_multiplier, given.sampling_rate, static_cast<std::int64_t>(given.steps),
                                   options.adjacency.value_or(accounting::Adjacency::add_or_remove_one));
   } catch (const UnusableInput& error) {
     rethrow_as_option(error);
   }
 }
 
-PlanTemplate shorthand_template(PlanOptions options, Unknown solve) {
-  std::optional<double>& field = solve == Unknown::noise_multiplier ? options.noise_multiplier
-                                 : solve == Unknown::steps          ? options.steps
-                                                                    : options.sampling_rate;
-  const std::string option = "--" + std::string(name_of(solve));
-  if (field) throw UnusableInput(option, shortest(*field), "nothing: --solve asks for this field");
-  field = 1;
-  PlanTemplate out{.plan = shorthand(options), .event = 0, .unknown = solve};
+/// The noise multiplier, or the message that there is no plan.
+double required_noise(const PlanOptions& options) {
+  if (options.noise_multiplier) return *options.noise_multiplier;
+  throw UnusableInput("plan", "a missing plan",
+                      "--noise-multiplier S [--sampling-rate Q] [--steps T], or --events FILE|-");
+}
+
+PlanTemplate shorthand_template(const PlanOptions& options, Unknown solve) {
+  const std::optional<double>& field = solve == Unknown::noise_multiplier ? options.noise_multiplier
+                                       : solve == Unknown::steps          ? options.steps
+                                                                          : options.sampling_rate;
+  if (field) {
+    throw UnusableInput("--" + std::string(name_of(solve)), shortest(*field), "nothing: --solve asks for this field");
+  }
+  // The field that is left out takes its default, or for noise 1: the solver ignores what it holds.
+  const double noise = solve == Unknown::noise_multiplier ? 1 : required_noise(options);
+  const Shorthand given{noise, options.sampling_rate.value_or(1), options.steps.value_or(1)};
+  PlanTemplate out{.plan = shorthand_plan(given, options), .event = 0, .unknown = solve};
   if (solve == Unknown::sampling_rate) out.plan.events[0].sampling = accounting::PoissonSampling{1};
   return out;
 }
@@ -109,7 +120,10 @@ std::string read_text(const std::string& field, const std::string& file) {
 }
 
 Plan plan_of(const PlanOptions& options) {
-  if (!options.events) return shorthand(options);
+  if (!options.events) {
+    const double noise = required_noise(options);
+    return shorthand_plan({noise, options.sampling_rate.value_or(1), options.steps.value_or(1)}, options);
+  }
   refuse_shorthand(options);
   Plan plan = accounting::parse_plan(read_text("--events", *options.events));
   if (options.adjacency) plan.adjacency = *options.adjacency;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "special/simd_math.hpp"
+
 namespace dpflash::accounting::inversion {
 namespace {
 
@@ -36,8 +38,11 @@ double deficit(double x) {
 Decay::Decay(const Nodes& nodes, double count) : count_(count) {
   std::vector<double> density = density_bounds(nodes);
   const double* loss = nodes.column(Nodes::kLoss);
+  const double* error = nodes.column(Nodes::kLossError);
+  // The loss may be flat to rounding (rare hits recognised at once): only what certainly separates the ends counts.
   const auto width_of = [&](std::size_t left, std::size_t right) {
-    return std::fabs(loss[right + 1] - loss[left]) * (1 - 1e-6);
+    const double rounding = 1.01 * simd::kUnit * (error[left] + error[right + 1]);
+    return std::max(0.0, (std::fabs(loss[right + 1] - loss[left]) - rounding) * (1 - 1e-6));
   };
   // Start where a layer as high as one cell would carry most variance-like weight: the highest cell of notable mass.
   std::size_t mode = 0;

@@ -62,20 +62,28 @@ double certified_lower(const Spectrum& spectrum, double root, double log_delta) 
 
 struct Attempt {
   Interval interval;
-  double tolerance;
+  double root;
 };
 
 std::optional<Attempt> attempt(const Model& model, const Pilot& pilot, double log_delta, double tolerance,
                                double work_limit) {
   const auto spectrum = Spectrum::build(model, pilot, tolerance, work_limit);
   if (!spectrum) return std::nullopt;
-  if (spectrum->log_upper(0) <= log_delta - 1e-15 * std::fabs(log_delta)) return Attempt{{0, 0}, tolerance};
+  if (spectrum->log_upper(0) <= log_delta - 1e-15 * std::fabs(log_delta)) return Attempt{{0, 0}, 0};
   const double root = estimate_root(*spectrum, pilot.epsilon, log_delta, tolerance);
   if (!std::isfinite(root)) return std::nullopt;
   const auto upper = certified_upper(*spectrum, root, log_delta);
   if (!upper) return std::nullopt;
   const double high = std::min(std::max(0.0, *upper), inversion::largest_loss(model));
-  return Attempt{{std::min(certified_lower(*spectrum, root, log_delta), high), high}, tolerance};
+  return Attempt{{std::min(certified_lower(*spectrum, root, log_delta), high), high}, root};
+}
+
+/// The same tilt with what is now known: the answer, and with it the transform's value there.
+Pilot corrected(Pilot pilot, double epsilon, double log_delta) {
+  pilot.log_main += (log_delta - pilot.log_delta) + pilot.theta * (epsilon - pilot.epsilon);
+  pilot.log_delta = log_delta;
+  pilot.epsilon = epsilon;
+  return pilot;
 }
 
 bool valid_delta(double delta) { return delta > 0 && delta < 1; }
@@ -97,16 +105,21 @@ std::optional<Interval> invert_epsilon(const Composition& composition, Direction
     if (spectrum && spectrum->log_upper(0) <= log_delta - 1e-15 * std::fabs(log_delta)) return Interval{0, 0};
     pilot = at_zero;
   }
-  const double scale = std::max(pilot->epsilon, 1e-3 * pilot->deviation);
-  double tolerance = clamp_tolerance(relative_width * pilot->theta * scale);
   std::optional<Interval> best;
-  for (int i = 0; i < 2; ++i) {
+  double narrowing = 1;
+  for (int i = 0; i < 3; ++i) {
+    const double scale = std::max(pilot->epsilon, 1e-3 * pilot->deviation);
+    const double tolerance = clamp_tolerance(narrowing * relative_width * pilot->theta * scale);
     const auto found = attempt(*model, *pilot, log_delta, tolerance, work_limit);
     if (!found) break;
-    const double width = found->interval.upper - found->interval.lower;
-    if (!best || width < best->upper - best->lower) best = found->interval;
-    if (width <= relative_width * found->interval.upper || tolerance <= kSmallestTolerance) break;
-    tolerance = clamp_tolerance(0.5 * tolerance * relative_width * found->interval.upper / width);
+    const double width = found->interval.upper - found->interval.lower, asked = relative_width * found->interval.upper;
+    if (best && width > 0.9 * (best->upper - best->lower)) break;
+    best = found->interval;
+    if (width <= asked || tolerance <= kSmallestTolerance) break;
+    // Either the pilot's estimate was off, which is known now, or the shares were.
+    const Pilot better = corrected(*pilot, found->root, log_delta);
+    if (std::fabs(better.log_main - pilot->log_main) < 1) narrowing *= 0.5 * asked / width;
+    pilot = better;
   }
   return best;
 }

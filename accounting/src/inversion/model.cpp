@@ -50,17 +50,18 @@ template <class F>
 std::optional<double> solve_theta(double start, F f) {
   double low = std::log(kSmallestTheta), high = std::log(kLargestTheta), x = std::clamp(std::log(start), low, high);
   bool settled = false;
-  for (int i = 0; i < 60 && !settled; ++i) {
+  for (int i = 0; i < 40 && !settled; ++i) {
     const auto [value, slope] = f(std::exp(x));
     // Overflow means that theta is far too large.
     const bool too_large = !std::isfinite(value) || value > 0;
     (too_large ? high : low) = x;
     double step = std::isfinite(value) && slope > 0 ? -value / slope : -1.0;
     step = std::clamp(step, -1.5, 1.5);
-    settled = std::isfinite(value) && std::fabs(step) < 0.01;
+    // In units of ln delta: where the tilted law flips from the bulk to the hits, a tiny step in theta is not enough.
+    settled = std::isfinite(value) && std::fabs(value) < 0.2;
     double next = x + step;
     if (!(next > low && next < high)) next = 0.5 * (low + high);
-    if (high - low < 1e-3) settled = true;
+    if (high - low < 1e-6) settled = true;
     x = next;
   }
   if (!settled || x < std::log(kSmallestTheta) + 0.01 || x > std::log(kLargestTheta) - 0.01) return std::nullopt;
@@ -116,7 +117,9 @@ double natural_spacing(const SampledPhase& phase, double fineness) {
 Cumulants estimate_cumulants(const Model& model, double theta) {
   Cumulants k{0.5 * model.mu2 * theta * (theta + 1), model.mu2 * (theta + 0.5), model.mu2};
   for (const SampledPhase& phase : model.phases) {
-    const auto nodes = make_nodes(phase, theta, natural_spacing(phase, 2), 7);
+    // A larger grid would cost more than an answer is worth here.
+    const std::size_t largest_grid = phase.sigma < 0.1 ? 4096 : 1024;
+    const auto nodes = make_nodes(phase, theta, natural_spacing(phase, 2), 7, largest_grid);
     if (!nodes) return {kNan, kNan, kNan};
     const double normal = nodes->spacing / (phase.sigma * std::sqrt(2 * std::numbers::pi));
     const double log_m = nodes->shift == 0 ? std::log1p(normal * nodes->sums.bernoulli)

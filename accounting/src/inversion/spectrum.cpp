@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "inversion/strip.hpp"
 #include "special/simd_math.hpp"
 
 namespace dpflash::accounting::inversion {

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "inversion/model.hpp"
-#include "inversion/strip.hpp"
 
 namespace dpflash::accounting::inversion {
 

@@ -15,6 +15,7 @@ constexpr double kPi = std::numbers::pi;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kUnit = simd::kUnit;
 constexpr std::size_t kProbes = 6;
+constexpr std::size_t kSurveyNodes = 1 << 14;
 constexpr double kProbeParts[kProbes] = {1.0, 0.6, 0.36, 0.2, 0.1, 0.04};
 
 /// One phase's final grid, cut to the nodes that matter.
@@ -43,8 +44,10 @@ class SpectrumBuilder {
     double steps = 1;
     for (const SampledPhase& phase : model.phases) steps += phase.count;
     steps_ = steps;
-    z_ = std::sqrt(2 * (std::log(steps) - std::log(tolerance) + 14));
     mass_ = std::exp(pilot.log_main);
+    // The coefficients sum to at most 1/(2 theta) in modulus, of which the answer may be a small part.
+    cancellation_ = std::min(1.0, 2 * pilot.theta * mass_);
+    z_ = std::sqrt(2 * (std::log(steps) - std::log(tolerance * cancellation_) + 14));
   }
 
   bool run() { return survey() && choose_period() && choose_frequencies() && choose_grids() && fill(); }
@@ -65,7 +68,7 @@ class SpectrumBuilder {
 
   const Model& model_;
   const Pilot& pilot_;
-  double tolerance_, work_limit_, steps_ = 0, z_ = 0, mass_ = 0;
+  double tolerance_, work_limit_, steps_ = 0, z_ = 0, mass_ = 0, cancellation_ = 1;
   double truncation_ = 0, largest_t_ = 0;
   std::size_t count_ = 0;  // frequencies 0 ... count_ - 1
   std::vector<Nodes> survey_;
@@ -82,7 +85,7 @@ bool SpectrumBuilder::survey() {
   result_.cumulant_ = gaussian;
   result_.cumulant_error_ = gaussian * (model_.mu2_error + 6 * kUnit);
   for (const SampledPhase& phase : model_.phases) {
-    auto nodes = make_nodes(phase, theta, natural_spacing(phase, 8), z_);
+    auto nodes = make_nodes(phase, theta, natural_spacing(phase, 8), z_, kSurveyNodes);
     if (!nodes) return false;
     const Cumulant one = cumulant(*nodes, z_);
     if (!(one.error < 1e-7)) return false;
@@ -100,7 +103,8 @@ bool SpectrumBuilder::survey() {
 bool SpectrumBuilder::choose_period() {
   const double share = 0.15 * tolerance_, theta = result_.theta_;
   double period = (-std::log(share) - pilot_.log_delta + 1) / theta;
-  const double need = -std::log(share) + 1;
+  // The alias weighs its probability times about 1/(1 + theta), against `mass_`.
+  const double need = 1 - std::log(share) + std::max(0.0, -std::log(mass_ * (1 + theta)));
   double best = kInfinity, order = 0;
   for (const double part : {0.4, 0.7, 1.0, 1.4}) {
     const double s = part * std::sqrt(2 * need) / pilot_.deviation;
@@ -157,7 +161,9 @@ bool SpectrumBuilder::choose_frequencies() {
   if (!(count * 8 < work_limit_)) return false;
   count_ = static_cast<std::size_t>(count);
   largest_t_ = (count - 1) * result_.step_;
-  return true;
+  double least = 0;  // what the widest spacing would cost, before any strip is integrated
+  for (const Nodes& nodes : survey_) least += static_cast<double>(nodes.size) * nodes.spacing / (0.7 * nodes.sigma);
+  return least * count < work_limit_;
 }
 
 /// Spacings for which the trapezoid error at every probe is a small part of the tolerance (section 4.3).
@@ -171,7 +177,7 @@ bool SpectrumBuilder::choose_grids() {
     const double low = g + 1 < kProbes ? kProbeParts[g + 1] * largest_t_ : 0;
     const double weight =
         std::exp(log_decay(low)) * pole_factor(theta, low) * (kProbeParts[g] * largest_t_ - low) / kPi;
-    allowed[g] = std::min(1e-3, share * mass_ / std::max(weight, 1e-300));
+    allowed[g] = std::min(0.05 / steps_, share * mass_ / std::max(weight, 1e-300));
   }
   for (const Nodes& nodes : survey_) {
     const std::vector<double> angles = strip_angles(nodes.sigma);
@@ -181,7 +187,8 @@ bool SpectrumBuilder::choose_grids() {
       double best = 0;
       for (std::size_t a = 0; a < angles.size(); ++a) {
         table[g][a] = strip_integral(nodes, angles[a], g < kProbes ? kProbeParts[g] * largest_t_ : 0);
-        best = std::max(best, spacing_for(table[g][a], angles[a], nodes.sigma, g < kProbes ? allowed[g] : share));
+        best = std::max(
+            best, spacing_for(table[g][a], angles[a], nodes.sigma, g < kProbes ? allowed[g] : share * cancellation_));
       }
       chosen = std::min(chosen, best);
     }
@@ -203,7 +210,7 @@ bool SpectrumBuilder::add_grid(std::size_t phase, double spacing, const std::vec
   const NodeSums& sums = nodes->sums;
   const double* weight = nodes->column(Nodes::kWeight);
   const double* loss = nodes->column(Nodes::kLoss);
-  const double allowance = 1e-3 * tolerance_ / steps_ * sums.weight;
+  const double allowance = 1e-3 * tolerance_ * cancellation_ / steps_ * sums.weight;
   std::size_t low = 0, high = nodes->size;
   double cut = 0;
   while (low + 8 < high && cut + weight[low] <= allowance) cut += weight[low++];
@@ -225,12 +232,12 @@ bool SpectrumBuilder::add_grid(std::size_t phase, double spacing, const std::vec
   };
   for (std::size_t g = 0; g < kProbes; ++g) step.probe_error[g] = error_of(integrals[g]);
   // The cut sum is kept from below zero and from the rounding of its own additions.
-  const double lost = (std::max(cut, 0.0) + 1e-13 * allowance) / sums.weight;
+  const double lost = (std::max(cut, 0.0) + 1e-9 * allowance) / sums.weight;
   step.fixed_error =
       error_of(integrals[kProbes]) + 2.02 * (lost + nodes->outside_weight() / (sums.weight * nodes->spacing));
   const double n = static_cast<double>(high - low);
   step.linear_error = 1.05 * (sums.loss_error + sums.weight_deviation + sums.weight_error * sums.mean_deviation +
-                              kUnit * (40 + n / 4) * sums.mean_deviation);
+                              kUnit * (40 + 1.5 * n) * sums.mean_deviation);
   steps_built_.push_back(std::move(step));
   return step.fixed_error < 0.01;
 }

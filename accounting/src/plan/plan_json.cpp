@@ -16,7 +16,7 @@ using Names = std::initializer_list<std::string_view>;
 
 const Names kMechanisms = {"gaussian", "laplace", "epsilon_delta"};
 const Names kLaterMechanisms = {"discrete_gaussian", "discrete_laplace", "randomized_response",  "zcdp",
-                                    "exponential",       "permute_and_flip", "mixture_of_gaussians", "custom"};
+                                "exponential",       "permute_and_flip", "mixture_of_gaussians", "custom"};
 const Names kSamplings = {"poisson"};
 const Names kLaterSamplings = {"truncated_poisson", "without_replacement", "with_replacement", "random_allocation"};
 

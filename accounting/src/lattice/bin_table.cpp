@@ -72,8 +72,10 @@ void BinTable::resize(std::size_t bins) {
 void BinTable::add_atom(double loss, double p, double relative_error) {
   const auto last = static_cast<double>(bins() - 1);
   const double position = std::clamp(std::floor((loss - start) / spacing), 0.0, last);
-  const auto j = static_cast<std::size_t>(position);
-  const double from_left = std::clamp(loss - (start + position * spacing), 0.0, spacing);
+  add_atom_at(static_cast<std::size_t>(position), std::clamp(loss - (start + position * spacing), 0.0, spacing), p, relative_error);
+}
+
+void BinTable::add_atom_at(std::size_t j, double from_left, double p, double relative_error) {
   const double from_right = spacing - from_left;
   const double rise = -p * std::expm1(-from_left);
   const double fall = p * std::expm1(from_right);

@@ -30,6 +30,8 @@ struct BinTable {
   void resize(std::size_t bins);
   /// Adds an atom of P-mass `p` at `loss`, which must lie inside the bins.
   void add_atom(double loss, double p, double relative_error);
+  /// The same with the place given: `from_left` in [0, spacing] right of node `bin`.
+  void add_atom_at(std::size_t bin, double from_left, double p, double relative_error);
   /// The table of the exchanged pair (Q, P): losses negated.
   [[nodiscard]] BinTable exchanged() const;
 };

@@ -1,0 +1,138 @@
+#include "lattice/lattice.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "lattice/composition_run.hpp"
+#include "lattice/pilot.hpp"
+#include "special/rounding.hpp"
+
+namespace dpflash::accounting {
+namespace {
+
+// Absolute width in epsilon that always suffices (half of what is promised, for the rounding of the ends).
+constexpr double kAbsolute = 5e-10;
+
+class Search {
+ public:
+  Search(const Composition& composition, Direction direction, double width, const LatticeLimits& limits)
+      : composition_(composition), direction_(direction), width_(width), limits_(limits) {
+    for (const Phase& p : composition.phases) count_ += static_cast<double>(p.count);
+  }
+
+  Interval epsilon(double delta) {
+    Pilot pilot(composition_, direction_, 1e-3 * width_ * delta / count_);
+    pilot.aim_at_delta(delta);
+    Interval best{0, kInfinity};
+    double spacing = 0;
+    for (int pass = 0; pass < limits_.passes; ++pass) {
+      const double guess = std::isfinite(best.upper) ? best.upper : std::max(0.0, pilot.epsilon());
+      const double target = std::max(width_ * guess, kAbsolute);
+      const auto curves = run(pilot, target, target * std::max(1.0, pilot.theta()) * delta, spacing);
+      if (!curves) break;
+      Interval found{curves->lower.epsilon(delta), curves->upper.epsilon(delta)};
+      merge(best, found);
+      const double gap = best.upper - best.lower;
+      if (gap <= std::max(width_ * best.upper, 2 * kAbsolute) || out_of_time()) break;
+      if (std::isfinite(best.upper) && std::abs(best.upper - pilot.epsilon()) > 0.3 * pilot.deviation()) {
+        pilot.aim_at_epsilon(0.5 * (best.lower + best.upper));
+      }
+      if (!refine(spacing, gap / std::max(width_ * best.upper, kAbsolute))) break;
+    }
+    return best;
+  }
+
+  Interval delta(double epsilon) {
+    Pilot pilot(composition_, direction_, 1e-60 / count_);
+    pilot.aim_at_epsilon(epsilon);
+    const double guess = std::min(0.5, std::exp(pilot.log_delta()) + pilot.infinity());
+    pilot = Pilot(composition_, direction_, std::max(1e-300, 1e-3 * width_ * guess / count_));
+    pilot.aim_at_epsilon(epsilon);
+    Interval best{0, 1};
+    double spacing = 0, scale = guess;
+    for (int pass = 0; pass < limits_.passes; ++pass) {
+      const auto curves = run(pilot, 0.8 * width_ / (pilot.theta() + 1e-3), width_ * scale, spacing);
+      if (!curves) break;
+      merge(best, {curves->lower.delta(epsilon), curves->upper.delta(epsilon)});
+      const double gap = best.upper - best.lower;
+      if (gap <= width_ * best.upper || out_of_time()) break;
+      if (best.lower > 0) scale = best.lower;
+      if (!refine(spacing, gap / (width_ * best.upper))) break;
+    }
+    return best;
+  }
+
+ private:
+  static void merge(Interval& best, const Interval& found) {
+    if (!(found.lower <= found.upper)) return;  // NaN: nothing learnt
+    best.lower = std::max(best.lower, found.lower);
+    best.upper = std::min(best.upper, found.upper);
+  }
+
+  [[nodiscard]] bool out_of_time() const {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
+    return spent.count() > limits_.seconds;
+  }
+
+  // Runs at the spacing that the pilot expects to reach `target` in epsilon, or at the refined one if given.
+  std::optional<Curves> run(const Pilot& pilot, double target, double delta_share, double& spacing) {
+    if (spacing == 0) spacing = first_spacing(pilot, target);
+    for (int attempt = 0; attempt < 24; ++attempt) {
+      try {
+        return run_composition(composition_, direction_, pilot, spacing, delta_share, limits_.bins, limits_.window);
+      } catch (const std::length_error&) {
+        spacing *= 1.5;
+        coarsest_ = std::max(coarsest_, spacing * 0.99);
+      }
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] double first_spacing(const Pilot& pilot, double target) const {
+    double low = std::log(1e-16), high = std::log(20.0);
+    for (int i = 0; i < 40; ++i) {
+      const double middle = 0.5 * (low + high);
+      (pilot.width_at(std::exp(middle)) > 0.8 * target ? high : low) = middle;
+    }
+    // the tilt must not vary much over a bin, nor a bin be wider than the bulk of the sum
+    return std::min({std::exp(low), 0.25 / pilot.theta(), std::max(0.1 * pilot.deviation(), 0.01 / pilot.theta())});
+  }
+
+  // A spacing for `excess` times too wide a bracket; false when the limits forbid one.
+  [[nodiscard]] bool refine(double& spacing, double excess) const {
+    const double next = spacing * std::clamp(std::sqrt(0.6 / std::min(excess, 1e6)), 0.05, 0.8);
+    if (next < coarsest_) {
+      if (spacing <= coarsest_ * 1.02) return false;
+      spacing = coarsest_;
+      return true;
+    }
+    spacing = next;
+    return true;
+  }
+
+  const Composition& composition_;
+  Direction direction_;
+  double width_;
+  LatticeLimits limits_;
+  double count_ = 0;
+  double coarsest_ = 0;  // spacings below this exceed the limits
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+Interval lattice_epsilon(const Composition& composition, Direction direction, double delta, double relative_width,
+                         const LatticeLimits& limits) {
+  return Search(composition, direction, relative_width, limits).epsilon(delta);
+}
+
+Interval lattice_delta(const Composition& composition, Direction direction, double epsilon, double relative_width,
+                       const LatticeLimits& limits) {
+  return Search(composition, direction, relative_width, limits).delta(epsilon);
+}
+
+}  // namespace dpflash::accounting

@@ -1,0 +1,32 @@
+// Epsilon and delta of a composed lattice law, rounded to its side.
+#pragma once
+
+#include "lattice/tilted_law.hpp"
+
+namespace dpflash::accounting {
+
+/// The hockey-stick curve of a composed law at every node of its window, kept on one side of the truth.
+class ComposedCurve {
+ public:
+  ComposedCurve(const Composed& composed, Side side);
+
+  /// Smallest epsilon >= 0 at which the curve is at most `delta`, rounded to the side; +inf (upper) when it never is.
+  [[nodiscard]] double epsilon(double delta) const;
+  /// The curve at `epsilon`; outside the window 1 or the tail's bound (upper), or a constant continuation (lower).
+  [[nodiscard]] double delta(double epsilon) const;
+
+ private:
+  // Between nodes the curve is linear in e^epsilon.
+  [[nodiscard]] double loss(std::size_t i) const { return start_ + static_cast<double>(i) * spacing_; }
+
+  Side side_;
+  double start_, spacing_, loss_error_;
+  double beyond_;               // the curve right of the window
+  std::vector<double> at_node_;
+};
+
+/// The composed law as an untilted lattice law around its window's middle, `factor` times coarser, on the side asked:
+/// mass right of the window (at most exp(log_untilted)) goes to +inf on the upper side. Empty when nothing is left.
+TiltedLaw coarsen(const Composed& composed, std::size_t factor, double log_untilted, Side side);
+
+}  // namespace dpflash::accounting

@@ -1,0 +1,104 @@
+#include "engine/direction.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <dpflash/accounting/error.hpp>
+
+#include "closed_form/one_step.hpp"
+#include "inversion/inversion.hpp"
+#include "lattice/lattice.hpp"
+#include "special/rounding.hpp"
+
+namespace dpflash::accounting {
+namespace {
+
+// Absolute width in epsilon that is always narrow enough.
+constexpr double kAbsolute = 1e-9;
+
+// Elementary-function evaluations that inversion may spend before the lattice is asked, and once it has failed.
+constexpr double kCheapWork = 2e6;
+constexpr double kDearWork = 1e8;
+
+// The probability that some step of the composition shows a record outright (loss +inf), rounded down and up.
+Interval infinite_part(const Composition& composition, Direction direction) {
+  double log_none = 0, slack = 0;
+  for (const Phase& p : composition.phases) {
+    const auto* a = std::get_if<ApproximateStep>(&p.step);
+    if (a == nullptr || (direction == Direction::add && a->rate < 1)) continue;
+    const double term = static_cast<double>(p.count) * std::log1p(-a->rate * a->delta);
+    log_none += term;
+    slack += 16 * kUnit * std::abs(term);
+  }
+  if (log_none == 0) return {0, 0};
+  return {-std::expm1(log_none + slack) * (1 - 4 * kUnit), -std::expm1(log_none - slack) * (1 + 4 * kUnit)};
+}
+
+// What the engines share between epsilon and delta queries.
+struct Query {
+  Interval start;  // known beforehand
+  bool epsilon;
+  double width;
+
+  [[nodiscard]] bool narrow(const Interval& i) const {
+    const double gap = i.upper - i.lower;
+    return gap <= width * i.upper || (epsilon && gap <= kAbsolute);
+  }
+};
+
+Interval both(const Interval& a, const Interval& b) { return {std::max(a.lower, b.lower), std::min(a.upper, b.upper)}; }
+
+template <class Invert, class Lattice>
+DirectionAnswer ask(const Query& query, Engine engine, const Invert& invert, const Lattice& lattice) {
+  if (engine == Engine::lattice) return {both(query.start, lattice()), Engine::lattice};
+  if (engine == Engine::inversion) {
+    const auto found = invert(kDearWork);
+    if (!found) throw NotComputable("the inversion engine has no certified answer for this plan; use --engine auto or lattice");
+    return {both(query.start, *found), Engine::inversion};
+  }
+  Interval best = query.start;
+  if (const auto found = invert(kCheapWork)) {
+    best = both(best, *found);
+    if (query.narrow(best)) return {best, Engine::inversion};
+  }
+  const Interval from_inversion = best;
+  best = both(best, lattice());
+  if (query.narrow(best)) return {best, Engine::lattice};
+  if (const auto found = invert(kDearWork)) best = both(best, *found);
+  const bool inversion = best.upper == from_inversion.upper && best.lower == from_inversion.lower;
+  return {best, inversion ? Engine::inversion : Engine::lattice};
+}
+
+}  // namespace
+
+DirectionAnswer direction_epsilon(const Composition& composition, Direction direction, double delta, Engine engine,
+                                  double relative_width) {
+  if (composition.phases.empty()) return {{0, 0}, Engine::closed_form};
+  const Interval infinite = infinite_part(composition, direction);
+  if (infinite.lower > delta) return {{kInfinity, kInfinity}, Engine::closed_form};
+  if (engine == Engine::automatic || engine == Engine::closed_form) {
+    if (const auto step = as_one_step(composition)) return {one_step_epsilon(*step, direction, delta), Engine::closed_form};
+    if (engine == Engine::closed_form) throw NotComputable("this plan has no closed form; use --engine auto");
+  }
+  const Query query{{0, kInfinity}, true, relative_width};
+  return ask(
+      query, engine, [&](double work) { return invert_epsilon(composition, direction, delta, relative_width, work); },
+      [&] { return lattice_epsilon(composition, direction, delta, relative_width); });
+}
+
+DirectionAnswer direction_delta(const Composition& composition, Direction direction, double epsilon, Engine engine,
+                                double relative_width) {
+  const double floor = epsilon < 0 ? -std::expm1(epsilon) : 0;  // any pair: delta >= 1 - e^epsilon
+  if (composition.phases.empty()) return {{floor * (1 - 4 * kUnit), floor * (1 + 4 * kUnit)}, Engine::closed_form};
+  const Interval infinite = infinite_part(composition, direction);
+  if (engine == Engine::automatic || engine == Engine::closed_form) {
+    if (const auto step = as_one_step(composition)) return {one_step_delta(*step, direction, epsilon), Engine::closed_form};
+    if (engine == Engine::closed_form) throw NotComputable("this plan has no closed form; use --engine auto");
+  }
+  const Query query{{std::max(floor * (1 - 4 * kUnit), infinite.lower), 1}, false, relative_width};
+  return ask(
+      query, engine, [&](double work) { return invert_delta(composition, direction, epsilon, relative_width, work); },
+      [&] { return lattice_delta(composition, direction, epsilon, relative_width); });
+}
+
+}  // namespace dpflash::accounting

@@ -109,7 +109,7 @@ class Reader {
 
   /// The "type" of an object, checked against what this version has and what the format names.
   static std::string type(const json& object, const std::string& at, Names available, Names later) {
-    const std::string name = text(object, at, "type", "one of: " + listed(available));
+    std::string name = text(object, at, "type", "one of: " + listed(available));
     if (holds(later, name)) {
       throw NotComputable(at + ".type: " + name + " is not available in this version; available: " + listed(available));
     }

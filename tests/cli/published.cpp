@@ -40,7 +40,7 @@ TEST_CASE("a published epsilon reproduces to its printed digits, or says why not
   const Outcome text = run({"runs", folder.path() + "/a.json", folder.path() + "/b.json"});
   CHECK(text.status == 0);
   CHECK(text.out.find("right") < text.out.find("wrong"));
-  CHECK(text.out.find("+2.8%") != std::string::npos);
+  CHECK(text.out.find("+2.81%") != std::string::npos);
   CHECK(run({"runs", folder.path(), "--format", "csv"}).out.find("name,delta,published_epsilon") == 0);
 }
 

@@ -37,7 +37,8 @@ class SampledLaplaceMoment : public StepMoment {
         break;
       }
     }
-    const double size = (1 + excess) * (top_ + std::abs(std::log(rate_))) + 2 * top_ + shift_;
+    const double steep = std::max(level(top_), -level(-top_)) + (top_ > 600 ? std::abs(std::log(rate_)) : 0);
+    const double size = (1 + excess) * steep + 2 * top_ + shift_;
     const double error = (256 + 16 * size) * kUnit;
     if (shift_ > 0) return (shift_ + std::log(sum + std::exp(-shift_))) * (1 + 8 * kUnit) + error;
     return std::log1p(sum * (1 + error) + kSmallest) * (1 + 8 * kUnit);

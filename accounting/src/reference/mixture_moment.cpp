@@ -18,6 +18,7 @@ namespace {
 constexpr double kPi = std::numbers::pi;
 // Natural logarithm of the share of the moment that truncation and aliasing may each take: e^-35 = 6e-16.
 constexpr double kNegligible = -35;
+constexpr double kMostDense = 20'000;  // nodes laid for the steep side of add and replace-one at large orders
 
 // Integral of the standard normal density beyond `z`, or of a node sum of it (both are below 1).
 double normal_tail(double z) { return z > 1 ? std::exp(-0.5 * z * z) / z : 1.0; }
@@ -27,11 +28,9 @@ class MixtureMoment : public StepMoment {
   explicit MixtureMoment(const MixturePair& pair) : pair_(pair), nodes_(pair) {}
 
   double log_moment(double excess) override {
-    const double scale = pair_.plus && pair_.minus ? 4 : 1;
-    const double full = scale * excess * (excess + 1) / (2 * pair_.sigma * pair_.sigma);
-    double best = log_mixture(pair_.rate, full) * (1 + (16 + 4 * std::min(full, 600.0)) * kUnit);  // convexity
-    for (int attempt = 0; attempt < 6; ++attempt) {
-      prepare(excess);
+    double best = cap(excess);
+    for (int attempt = 0; attempt < 4; ++attempt) {
+      if (!prepare(excess)) return std::min(best, far_cap(excess));
       const Result result = evaluate(excess);
       best = std::min(best, result.value);
       if (!(result.waste > 1e-14) || nodes_.log_gaps() == kInfinity) break;
@@ -46,6 +45,21 @@ class MixtureMoment : public StepMoment {
     double value;
     double waste;  // truncation and aliasing over the moment itself
   };
+
+  // Bounds that need no quadrature (section 5): convexity, and for add the largest loss, ln 1/(1-q).
+  [[nodiscard]] double cap(double excess) const {
+    const double scale = pair_.plus && pair_.minus ? 4 : 1;
+    const double full = scale * excess * (excess + 1) / (2 * pair_.sigma * pair_.sigma);
+    const double convex = log_mixture(pair_.rate, full) * (1 + (16 + 4 * std::min(full, 600.0)) * kUnit);
+    return pair_.plus ? convex : std::min(convex, -excess * std::log1p(-pair_.rate) * (1 + 8 * kUnit));
+  }
+
+  // Where the quadrature would need too many nodes: replace-one is at most remove times (1-q)^-a.
+  [[nodiscard]] double far_cap(double excess) const {
+    if (!pair_.plus) return kInfinity;
+    MixtureMoment remove({pair_.sigma, pair_.rate, true, false});
+    return (remove.log_moment(excess) - excess * std::log1p(-pair_.rate)) * (1 + 8 * kUnit);
+  }
 
   // ln of the aliasing error at spacing `step`, relative to e^K - 1 (one mixture) or to its absolute scale (two).
   [[nodiscard]] double log_aliasing(double step, double excess) const {
@@ -69,17 +83,21 @@ class MixtureMoment : public StepMoment {
     return step;
   }
 
-  void prepare(double excess) {
-    if (fresh_ && (excess == built_for_ || (excess <= built_for_ && excess * 16 >= built_for_ && !nodes_.has_gaps())))
-      return;
-    built_for_ = excess * 1.5;
+  // Lays nodes that serve `excess`; false when there would be too many.
+  bool prepare(double excess) {
+    const bool covered = excess <= built_for_ && excess * 16 >= built_for_ && !nodes_.has_gaps();
+    if (fresh_ && (excess == built_for_ || covered)) return true;
     reach_ = std::sqrt(2 * (spare_ - kNegligible + 2 * std::log(std::max(1.0, pair_.sigma))));
-    nodes_.build(spacing(built_for_), reach_, built_for_);
+    const double span = 2 * (reach_ + 1 / pair_.sigma), step = spacing(excess);
+    fresh_ = !(pair_.minus && span > kMostDense * step);
+    if (!fresh_) return false;
+    built_for_ = excess * 1.5;
+    nodes_.build(pair_.minus ? spacing(built_for_) : step, reach_, built_for_);
     if (nodes_.has_gaps()) {
       built_for_ = excess;
-      nodes_.build(spacing(excess), reach_, excess);
+      nodes_.build(step, reach_, excess);
     }
-    fresh_ = true;
+    return true;
   }
 
   // What the nodes left out can hold at most: both ends of the line, and gaps.

@@ -36,10 +36,31 @@ SaddleValue saddle_value(const Model& model, double theta) {
   return {epsilon, k.value - theta * epsilon + log_main, std::sqrt(k.second), log_main, -theta * theta * curvature};
 }
 
-std::optional<Pilot> finish(const Model& model, double theta, const double* epsilon) {
+/// Where the saddle lies at the flip of the tilted law from its bulk to the hits, a smaller tilt keeps to the bulk,
+/// which is close to normal. Empty unless the answer lies there; solves for epsilon when none is given.
+std::optional<Pilot> bulk_pilot(const Model& model, double theta, double flipped, const double* epsilon,
+                                double log_delta) {
+  const double t = round_to_bits(0.85 * theta, 26);
+  const Cumulants k = estimate_cumulants(model, t);
+  if (!(k.second > 0) || !(flipped > 9 * k.second)) return std::nullopt;
+  const double constant = -std::log(t) - std::log1p(t) - 0.5 * std::log(2 * std::numbers::pi * k.second);
+  const auto log_main = [&](double e) { return constant - 0.5 * (e - k.first) * (e - k.first) / k.second; };
+  double e = epsilon != nullptr ? *epsilon : k.first;
+  for (int i = 0; i < 20 && epsilon == nullptr; ++i) {
+    const double slope = std::max(t + (e - k.first) / k.second, 0.1 * t);
+    e += std::clamp((k.value - t * e + log_main(e) - log_delta) / slope, -1 / t, 1 / t);
+  }
+  const double deviation = std::sqrt(k.second);
+  if (!(std::fabs(e - k.first) < 4 * deviation)) return std::nullopt;
+  return Pilot{t, e, k.value - t * e + log_main(e), deviation, log_main(e)};
+}
+
+std::optional<Pilot> finish(const Model& model, double theta, const double* epsilon, double log_delta) {
   theta = round_to_bits(theta, 26);
   const Cumulants k = estimate_cumulants(model, theta);
-  if (!std::isfinite(k.value) || !(k.second > 0) || !std::isfinite(k.second)) return std::nullopt;
+  const bool usable = std::isfinite(k.value) && k.second > 0 && std::isfinite(k.second);
+  if (const auto bulk = bulk_pilot(model, theta, usable ? k.second : HUGE_VAL, epsilon, log_delta)) return bulk;
+  if (!usable) return std::nullopt;
   const SaddleValue at = saddle_value(model, theta);
   const double answer = epsilon != nullptr ? *epsilon : at.epsilon;
   return Pilot{theta, answer, k.value - theta * answer + at.log_main, at.deviation, at.log_main};
@@ -138,7 +159,7 @@ std::optional<Pilot> pilot_for_delta(const Model& model, double delta) {
     const SaddleValue at = saddle_value(model, t);
     return std::pair{log_delta - at.log_delta, -at.slope};
   });
-  return theta ? finish(model, *theta, nullptr) : std::nullopt;
+  return theta ? finish(model, *theta, nullptr, log_delta) : std::nullopt;
 }
 
 std::optional<Pilot> pilot_for_epsilon(const Model& model, double epsilon) {
@@ -147,7 +168,7 @@ std::optional<Pilot> pilot_for_epsilon(const Model& model, double epsilon) {
     const SaddleValue at = saddle_value(model, t);
     return std::pair{(at.epsilon - epsilon) * t, -at.slope + (at.epsilon - epsilon) * t};
   });
-  return theta ? finish(model, *theta, &epsilon) : std::nullopt;
+  return theta ? finish(model, *theta, &epsilon, 0) : std::nullopt;
 }
 
 std::optional<double> chernoff_theta(const Model& model, double epsilon) {

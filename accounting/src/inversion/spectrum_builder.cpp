@@ -106,7 +106,9 @@ bool SpectrumBuilder::choose_period() {
   // The alias weighs its probability times about 1/(1 + theta), against `mass_`.
   const double need = 1 - std::log(share) + std::max(0.0, -std::log(mass_ * (1 + theta)));
   double best = kInfinity, order = 0;
-  for (const double part : {0.4, 0.7, 1.0, 1.4}) {
+  for (const double part : {0.4, 0.7, 1.0, 1.4, 0.2, 0.1, 0.05, 0.025}) {
+    // Smaller orders pay only where larger ones reach the hits' branch of the cumulant.
+    if (part < 0.4 && best < 15 * pilot_.deviation) break;
     const double s = part * std::sqrt(2 * need) / pilot_.deviation;
     const Cumulants k = estimate_cumulants(model_, theta + s);
     const double reach = (k.value - result_.cumulant_ + need) / s - pilot_.epsilon;

@@ -130,7 +130,7 @@ Cumulant cumulant(const Nodes& nodes, double z) {
       1.02 * relative * (1 + g) + linear + outside + normal * nodes.sums.bernoulli_error + 12 * simd::kUnit * g;
   const double value = simd::log1p(V{} + g)[0];
   // log1p has slope at most 1/(1 + g - error) there.
-  return {value, error < 0.5 ? 1.001 * error / (1 + g - error) + 4 * simd::kUnit * value : kInfinity};
+  return {value, error < 0.5 * (1 + g) ? 1.001 * error / (1 + g - error) + 4 * simd::kUnit * value : kInfinity};
 }
 
 }  // namespace dpflash::accounting::inversion

@@ -1,5 +1,5 @@
 // Rényi moments of the sampled Laplace pair: two atoms and a smooth density in between, by Gauss-Legendre panels so
-// short that their error is below 1e-17 of the panel (docs/math/renyi.md, section 5).
+// short that their error is below 1e-17 of the panel (docs/math/renyi.md, section 6).
 #include <algorithm>
 #include <boost/math/quadrature/gauss.hpp>
 #include <cmath>

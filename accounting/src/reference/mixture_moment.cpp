@@ -2,7 +2,7 @@
 //
 // In units of the noise, s = x / sigma, every pair here is P = phi (1+v+)^plus, loss L = plus l+ - minus l-, where
 // v+- = q (e^(+-s/sigma - 1/(2 sigma^2)) - 1) and l = ln(1+v): remove (1, 0); add (0, 1), mirrored; replace-one (1, 1).
-// e^K - 1 = integral of P [h(a L) + a h(-L)], all terms >= 0. Names and bounds as in docs/math/renyi.md, sections 2-4.
+// e^K - 1 = integral of P [h(a L) + a h(-L)], all terms >= 0. Names and bounds as in docs/math/renyi.md, sections 2-5.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -20,8 +20,8 @@ constexpr double kPi = std::numbers::pi;
 constexpr double kNegligible = -35;
 constexpr double kMostDense = 20'000;  // nodes laid for the steep side of add and replace-one at large orders
 
-// Integral of the standard normal density beyond `z`, or of a node sum of it (both are below 1).
-double normal_tail(double z) { return z > 1 ? std::exp(-0.5 * z * z) / z : 1.0; }
+// Integral of the standard normal density beyond `z`, or of a node sum of it (both below 2).
+double normal_tail(double z) { return z > 1 ? std::exp(-0.5 * z * z) / z : 2.0; }
 
 class MixtureMoment : public StepMoment {
  public:
@@ -106,7 +106,8 @@ class MixtureMoment : public StepMoment {
     double tail;
     if (pair_.minus) {
       const double square = q * q / (1 - q) * excess * (excess + 1) / 2 * std::exp(1 / (sigma * sigma));
-      tail = std::min(square * normal_tail(left - 2 / sigma), excess * normal_tail(left - 1 / sigma));
+      // The first is finite; the second may be NaN, which min then passes over.
+      tail = std::min(excess * normal_tail(left - 1 / sigma), square * normal_tail(left - 2 / sigma));
     } else {
       const double floor = std::log1p(-q);
       tail = (1 - q) * (exp_remainder(excess * floor) + excess * exp_remainder(-floor)) * normal_tail(left);
@@ -123,9 +124,9 @@ class MixtureMoment : public StepMoment {
     const double alias =
         pair_.plus && pair_.minus ? aliasing * (1 + sum.value + 2 * (excess + 1)) : aliasing * sum.value;
     const double waste = truncation(excess, sum.last) + alias;
-    const double upper = sum.value + sum.rounding * kUnit + waste / (1 - std::min(0.5, aliasing)) + kSmallest;
-    if (!(upper < kInfinity)) return {kInfinity, kInfinity};
-    return {std::log1p(upper) * (1 + 4 * kUnit), waste / sum.value};
+    const double upper = sum.value + sum.rounding * kUnit + waste / (1 - aliasing) + kSmallest;
+    if (!(upper < kInfinity) || !(aliasing < 0.5)) return {kInfinity, kInfinity};
+    return {std::log1p(upper) * (1 + 16 * kUnit), waste / sum.value};
   }
 
   // Where e^K overflows, 1 is nothing beside it: the plain integrand phi (1+v+)^(plus (a+1)) (1+v-)^(-minus a).

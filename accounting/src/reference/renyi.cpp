@@ -115,7 +115,7 @@ double log_delta_at(double k, double excess, double epsilon, RenyiConversion con
   return value + 8 * kUnit * (k + excess * epsilon + shrink + bonus);
 }
 
-// Minimises a function of the excess that is quasi-convex (docs/math/renyi.md, section 6) from a guess; returns the
+// Minimises a function of the excess that is quasi-convex (docs/math/renyi.md, section 7) from a guess; returns the
 // excess. Values of +inf are allowed on the right.
 template <class F>
 double minimise(const F& f, double guess) {

@@ -7,10 +7,10 @@
 namespace dpflash::accounting {
 
 /// Epsilon by basic composition (Dwork, Roth 2014, Theorem 3.16); lower = 0, estimate = upper, rounded up. Each
-/// epsilon_delta step first takes its own delta from the budget; the rest is split equally over the steps that use it
-/// (Gaussian and sampled ones), each of which pays its exact one-step epsilon. upper is +inf when the epsilon_delta
-/// steps alone exhaust `delta`. Never tight for more than one step: a reference to compare with. Costs one root search
-/// per distinct event and direction. Throws UnusableInput, NotComputable. Proof: docs/math/basic-composition.md.
+/// epsilon_delta step first takes its own delta (times the sampling rate) from the budget; the rest is split equally
+/// over all other steps, each of which pays its exact one-step epsilon. upper is +inf when the epsilon_delta steps
+/// alone exhaust `delta`. Never tight for more than one step: a reference to compare with. Costs one root search per
+/// event and direction. Throws UnusableInput, NotComputable. Proof: docs/math/basic-composition.md.
 Bracket basic_epsilon(const Plan& plan, Delta delta);
 
 /// Delta by basic composition: the smallest delta for which basic_epsilon does not exceed `epsilon`; rounded up, at

@@ -13,12 +13,14 @@ struct Calibration {
 };
 
 /// The smallest noise multiplier, largest count or largest sampling rate of event `event` for which the whole plan's
-/// certified epsilon at `delta` does not exceed `target`; what that event holds in the solved-for field is ignored.
-/// Rounded to the safe side: noise at most a relative 1e-6 above, rate at most 1e-6 below the best value that the
-/// bracket of options.relative_width allows (brackets are asked as narrow as the value needs, see docs/math/README.md);
-/// steps are exact for the bracket used and at most 1e12. Some ten calls of certified_epsilon. Throws UnusableInput for
-/// a bad plan, event, target or an unknown that the event does not have; NotComputable when no value meets the target,
-/// or every value does.
+/// certified epsilon at `delta` does not exceed `target`; what that event holds in the solved-for field is ignored, and
+/// a solved-for rate makes the event Poisson-sampled. Brackets are asked at options.relative_width or 1e-6, the
+/// smaller. The value is on the safe side, verified at exactly the value returned, and within about a relative 1e-6 of
+/// where the upper end meets the target; counts are whole, at most 1e12, and the next one fails (above 1e6: within a
+/// relative 1e-7). Noise in [1e-3, 1e9], rate in [1e-15, 1]; a rate of 1 is returned when it is safe. A few
+/// certified_epsilon calls from a Renyi guess. Throws UnusableInput for a bad plan, event, target or an unknown that
+/// the event does not have; NotComputable when no value meets the target, the other events alone exceed it, or every
+/// noise or count meets it.
 Calibration calibrate(const Plan& plan, std::size_t event, Unknown unknown, Epsilon target, Delta delta,
                       const Options& options = {});
 

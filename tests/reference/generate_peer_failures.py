@@ -2,7 +2,7 @@
 
 usage: generate_peer_failures.py [--output FILE]
 Needs the PyPI packages numpy and python-flint. The observations are typed in below, each with where it was seen;
-the true epsilons are solved here from inversion.py, for the worse of the two directions, to twelve digits.
+the true epsilons are solved here from inversion.py, for the worse of the two directions, to ten digits.
 """
 import argparse
 import json
@@ -37,11 +37,11 @@ ROWS = [
         "raised again by " + HERE_SEEN),
     row("prv_accountant#42-500", PRV + "42", MEAN, [sampled(1.0, 0.2, 500)], 1e-5,
         "the same report, all 500 compositions the accountant was made for"),
-    row("prv_accountant#17-a", PRV + "17", "reported bracket lies below the truth", [sampled(4.0, 0.00033, 10000)],
+    row("prv_accountant#17-a", PRV + "17", "negative lower end; 3.8 at the next larger delta", [sampled(4.0, 0.00033, 10000)],
         1.1e-18, "round-off exceeds delta; later versions raise ValueError: Floating point errors will dominate for "
         "such small values of delta", reported={"lower": -0.044, "estimate": 0.056, "upper": 0.156}),
     row("prv_accountant#17-b", PRV + "17", "reported bracket lies above the truth", [sampled(4.0, 0.00033, 10000)],
-        1.13e-18, "round-off exceeds delta; RDP, reported beside it as 0.669, bounds epsilon from above",
+        1.13e-18, "round-off exceeds delta; RDP, reported beside it as 0.669, is loose: its orders end too soon",
         reported={"lower": 3.7, "estimate": 3.8, "upper": 3.9}),
     row("prv_accountant#17-c", PRV + "17", "reported bracket lies above the truth", [sampled(4.0, 0.00038, 10000)],
         1.13e-18, "round-off exceeds delta; RDP was reported beside it as 0.669",
@@ -84,6 +84,8 @@ ROWS = [
 
 
 # near the answer, where the saddle point estimate is poor; only the time depends on them
+NATS = 50.0
+UNSOLVED = "prv_accountant#17"  # every frequency of a narrow bulk and a far second mode: too slow here
 STARTS = {"google-pld-roundoff-1": 0.5447, "opacus-prv-1e-14": 1.295, "google-pld-infinite-1e-15": 1.5177,
           "google-pld-infinite-1e-20": 2.684, "prv-roundoff-1": 3.914}
 
@@ -97,7 +99,7 @@ def inverse(delta_at, target, guess):
         x0, f0, x1 = x1, f1, x2
         ratio = delta_at(x1) / target
         f1 = float((ratio.mid()).log().mid())
-        if abs(f1) < 1e-13 or abs(x1 - x0) < 1e-14 * x1:
+        if abs(f1) < 3e-11 or abs(x1 - x0) < 1e-14 * x1:
             break
     return x1
 
@@ -117,17 +119,15 @@ def epsilon_of(entry):
     if plan["adjacency"] == "replace-one":
         mu = 2 * arb(plan["events"][0]["count"]).sqrt() / arb(first["noise_multiplier"])
         return inverse(lambda x: exact.gaussian(mu, arb(x)).mid(), delta, 17.8)
+    if sum(arb(e["sampling"]["rate"]) * e["count"] for e in plan["events"]) <= delta:
+        return 0.0  # delta(0), a total variation, is at most the probability of ever being sampled
     best = 0.0
     for d in directions_of(plan):
         steps = [step_of(e, d, plan["adjacency"]) for e in plan["events"]]
-        at_zero = inv.divergence(steps, arb(0), 40.0)[0] if entry["delta"] > 1e-3 else arb(1)
-        if at_zero < delta:
-            continue
-
         def value(x):
             _, theta = inv.pilot_delta(steps, x)
             theta = max(theta, 1.5 / math.sqrt(inv.derivatives(steps, theta)[2]))
-            return inv.invert(steps, arb(x), theta, 40.0)[0].mid()
+            return inv.invert(steps, arb(x), theta, NATS)[0].mid()
 
         guess = STARTS.get(entry["id"]) if d == "remove" else None
         guess = guess or inv.pilot_epsilon(steps, entry["delta"])
@@ -138,10 +138,14 @@ def epsilon_of(entry):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default=os.path.join(HERE, "..", "data", "peer_failures.json"))
+    parser.add_argument("--only", default="")
     args = parser.parse_args()
     for entry in ROWS:
+        if args.only not in entry["id"] or entry["id"].startswith(UNSOLVED):
+            entry["epsilon"] = None
+            continue
         entry["epsilon"] = float("%.12g" % epsilon_of(entry))
-        entry["epsilon_relative_error"] = 1e-11
+        entry["epsilon_relative_error"] = 1e-10
         print("%-40s delta %-8g epsilon %.12g  %s" % (entry["id"], entry["delta"], entry["epsilon"],
                                                      entry.get("reported", "")), flush=True)
     with open(args.output, "w") as f:

@@ -59,7 +59,9 @@ class Mixture:
         # no zero of a mixture closer to the real axis than this
         self._strip = (0.97 * math.pi if two_point else 0.49 * math.pi) * self._s ** 2 / max(
             spread if not two_point else 1.0, 1e-300)
-        reach = 40 * self._s + 80
+        rarest = min(w for w, _ in self._p + self._q)
+        # a second mode, every step a hit, opens where the tilt makes up for the rarity
+        reach = 40 * self._s + 80 + 2.2 * self._s ** 2 * math.log(1 / rarest)
         x = np.linspace(min(means) - reach, max(means) + reach, 12001)
         self._x, p, q = x, self._log_mix(self._p, x + 0j).real, self._log_mix(self._q, x + 0j).real
         self._w, self._l = p + math.log(x[1] - x[0]), p - q
@@ -214,7 +216,7 @@ def period(steps, theta, epsilon, delta, nats):
     first = max(first, 0.0)
     second = math.inf
     log_a = math.log(delta) - k0 + theta * epsilon
-    for s in np.geomspace(0.02, 50, 40) * max(theta, 0.05):
+    for s in np.geomspace(1e-4, 50, 80) * max(theta, 0.05):
         try:
             k = derivatives(steps, theta + s)[0]
         except (ValueError, OverflowError):

@@ -114,6 +114,9 @@ BinTable BinTable::exchanged() const {
   out.right_rise = std::exp(-start) * left_fall;
   out.infinity = q_only;
   out.q_only = infinity;
+  for (const NodeAtom& a : node_atoms) {
+    out.node_atoms.push_back({n - a.node, a.p * std::exp(-(start + static_cast<double>(a.node) * spacing))});
+  }
   out.cell_error = cell_error + kUnit * (8 + 2 * std::abs(start) + 2 * std::abs(out.start));
   return out;
 }
@@ -129,6 +132,7 @@ LatticeLaw upper_law(const BinTable& t) {
   }
   const double inflate = 1 + t.cell_error + kSumError;
   law.mass[0] += inflate * t.left_p;
+  for (const BinTable::NodeAtom& a : t.node_atoms) law.mass[a.node] += inflate * a.p;
   // the right cell keeps both masses: a part at its left end, the rest at +infinity; or all at +infinity
   const double kept = std::exp(t.start + static_cast<double>(n) * t.spacing) * t.right_q;
   if (std::isfinite(kept)) {
@@ -148,7 +152,7 @@ LatticeLaw lower_law(const BinTable& table) {
   for (std::size_t n = table.bins(); n >= 4; --n) {
     std::vector<double> drop(n + 1, 0.0);  // d_j: how far the curve lies under the pair's at node j
     const auto over = [&](double v, std::size_t j) { return v * (1 + table.error[j] + kSumError); };
-    const auto under = [&](double v, std::size_t j) { return v * (1 - table.error[j] - kSumError); };
+    const auto under = [&](double v, std::size_t j) { return v * std::max(0.0, 1 - table.error[j] - kSumError); };
     for (std::size_t j = 1; j < n; ++j) drop[j] = std::max(over(table.half_fall[j - 1], j - 1), over(table.half_rise[j], j));
     if (table.half_rise[0] > 0) drop[1] = std::max(drop[1], over(table.whole_fall[0], 0));
     // At the last inner node the curve may be pinned to the chord that ends in the tail: d is then exactly whole_rise,
@@ -174,6 +178,9 @@ LatticeLaw lower_law(const BinTable& table) {
     }
     law.mass[n] = last * (1 - kSumError);
     lower_hull(law.mass, table.spacing);
+    for (const BinTable::NodeAtom& a : table.node_atoms) {  // beyond the last node: rounded down to it
+      law.mass[std::min(a.node, n)] += a.p * (1 - table.cell_error - kSumError);
+    }
     return law;
   }
   return law;

@@ -25,6 +25,12 @@ struct BinTable {
   double infinity = 0;              ///< P-mass where Q has none
   double q_only = 0;                ///< Q-mass where P has none
   double cell_error = 0;            ///< relative error of the cells' values
+  /// Atoms exactly on a node, P-mass each; to the relative error `cell_error`. Not in the bins' integrals.
+  struct NodeAtom {
+    std::size_t node;
+    double p;
+  };
+  std::vector<NodeAtom> node_atoms;
 
   [[nodiscard]] std::size_t bins() const { return whole_rise.size(); }
   void resize(std::size_t bins);

@@ -30,8 +30,18 @@ StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::si
   out.table.spacing = spacing;
   // the tiny excess keeps a last atom that should lie on a node from falling just outside
   out.table.resize(checked_bins(std::ceil((high - low) / spacing * (1 - 1e-13) + 1e-9), max_bins));
-  for (const Atom& a : atoms) out.table.add_atom(a.loss, a.p, 32 * kUnit);
   out.loss_error = 16 * kUnit * (std::abs(low) + std::abs(high));
+  out.table.cell_error = 32 * kUnit;
+  for (const Atom& a : atoms) {
+    // an atom within rounding of a node is put there, and the displacement charged to the losses
+    const double node = std::round((a.loss - low) / spacing), away = std::abs(a.loss - low - node * spacing);
+    if (away <= 1e-12 * spacing) {
+      out.table.node_atoms.push_back({static_cast<std::size_t>(node), a.p});
+      out.loss_error += away;
+    } else {
+      out.table.add_atom(a.loss, a.p, 32 * kUnit);
+    }
+  }
   return out;
 }
 
@@ -187,7 +197,6 @@ StepTable approximate_table(const ApproximateStep& step, double spacing, std::si
   StepTable out = table_of_atoms(atoms, spacing, max_bins);
   out.table.infinity = q * d;
   out.table.q_only = q < 1 ? 0 : d;
-  out.table.cell_error = 8 * kUnit;
   return out;
 }
 

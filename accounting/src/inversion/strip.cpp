@@ -127,7 +127,7 @@ Cumulant cumulant(const Nodes& nodes, double z) {
   const double g = std::max(0.0, normal * nodes.sums.bernoulli);
   const double outside = 2 * std::exp(-0.5 * z * z) * (1 + 2 * (2 * nodes.theta + 1) * nodes.rate);
   const double error =
-      1.02 * relative * (1 + g) + linear + outside + normal * nodes.sums.bernoulli_error + 12 * simd::kUnit * g;
+      1.6 * relative * (1 + g) + linear + outside + normal * nodes.sums.bernoulli_error + 12 * simd::kUnit * g;
   const double value = simd::log1p(V{} + g)[0];
   // log1p has slope at most 1/(1 + g - error) there.
   return {value, error < 0.5 * (1 + g) ? 1.001 * error / (1 + g - error) + 4 * simd::kUnit * value : kInfinity};

@@ -33,6 +33,8 @@ inline constexpr double kLog1pError = 4.0;
 /// NaN.
 inline constexpr double kSinCosError = 2.0;
 inline constexpr double kSinCosRange = 1e9;
+/// Bound of |computed - exact| / |x| for the sine, in units of u, over the same range: small arguments lose nothing.
+inline constexpr double kSineRelativeError = 3.0;
 
 namespace detail {
 

@@ -14,6 +14,7 @@ namespace {
 constexpr double kPi = std::numbers::pi;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kUnit = simd::kUnit;
+constexpr double kVanishing = 1e-24;  // squared moduli below are replaced by it and charged in full
 constexpr std::size_t kProbes = 6;
 constexpr std::size_t kSurveyNodes = 1 << 14;
 constexpr double kProbeParts[kProbes] = {1.0, 0.6, 0.36, 0.2, 0.1, 0.04};
@@ -257,27 +258,34 @@ void SpectrumBuilder::add_phase(std::size_t phase, const std::vector<double>& t,
   const TrimmedStep& step = steps_built_[phase];
   const double count = model_.phases[phase].count;
   const std::size_t m = t.size();
-  std::vector<double> re(m), im(m), excess(m), start(m), sine(m), cosine(m);
+  std::vector<double> re(m), im(m), excess(m), modulus2(m), start(m), sine(m), cosine(m);
   characteristic_sums(step.weight.data(), step.deviation.data(), step.weight.size(), t.data(), m, re.data(), im.data());
   for (std::size_t j = 0; j < m; ++j) {
     re[j] /= step.total;
     im[j] /= step.total;
-    excess[j] = std::max(2 * re[j] + (re[j] * re[j] + im[j] * im[j]), -1 + 1e-12);
+    const double x = 1 + re[j];
+    excess[j] = 2 * re[j] + (re[j] * re[j] + im[j] * im[j]);
+    // Far from 1 the squared modulus itself is the accurate quantity.
+    modulus2[j] = excess[j] < -0.5 ? std::max(x * x + im[j] * im[j], kVanishing) : 1 + excess[j];
+    excess[j] = std::max(excess[j], -0.5);
     start[j] = std::atan2(im[j], 1 + re[j]);
   }
   simd::sincos_array(start.data(), m, sine.data(), cosine.data());
-  std::vector<double> logarithm = excess;
-  simd::log1p_inplace(logarithm.data(), m);
+  std::vector<double> near = excess, far = modulus2;
+  simd::log1p_inplace(near.data(), m);
+  simd::log_inplace(far.data(), m);
   for (std::size_t j = 0; j < m; ++j) {
-    const double x = 1 + re[j], size = std::hypot(re[j], im[j]), modulus2 = 1 + excess[j];
+    const double x = 1 + re[j], size = std::hypot(re[j], im[j]), modulus = std::sqrt(modulus2[j]);
+    const bool vanishing = modulus2[j] <= kVanishing;
     // One Newton step from whatever the C library said: its error is then that of our own sine and cosine.
-    const double exact = start[j] + (im[j] * cosine[j] - x * sine[j]) / (x * cosine[j] + im[j] * sine[j]);
+    const double exact =
+        vanishing ? 0 : start[j] + (im[j] * cosine[j] - x * sine[j]) / (x * cosine[j] + im[j] * sine[j]);
     const double error = quadrature_error(step, t[j]);
-    log_modulus[j] += 0.5 * count * logarithm[j];
+    log_modulus[j] += 0.5 * count * (excess[j] > -0.5 ? near[j] : far[j]);
     angle[j] += count * exact;
     turned[j] += count * std::fabs(exact);
-    relative[j] += 1.001 * count * (error / std::sqrt(modulus2) + 24 * kUnit * size / modulus2);
-    ceiling[j] += (1 - 1e-9) * 0.5 * count * std::log(std::min(1.0, modulus2 + 2.1 * error + 1e-11));
+    relative[j] += vanishing ? kInfinity : 1.001 * count * (error + 40 * kUnit * size) / modulus;
+    ceiling[j] += (1 - 1e-9) * 0.5 * count * std::log(std::min(1.0, modulus2[j] + 2.1 * error + 1e-11));
   }
 }
 

@@ -257,3 +257,22 @@ TEST_CASE("different tilts certify compatible values of delta") {
   CHECK(highest_lower <= lowest_upper);
   CHECK(lowest_upper - highest_lower < 1e-9);
 }
+
+TEST_CASE("frequencies at which one step's characteristic function vanishes are charged in full") {
+  // ln delta by 40-digit quadrature of the two densities.
+  const Model model{0.0084617445149399433, 0, {{0.12111656714895359, 2.0277341985884394e-05, 1, Pair::replace}}};
+  const double epsilon = 88.1565785529183, exact = -45.34612878370769542;
+  const auto pilot = pilot_for_epsilon(model, epsilon);
+  REQUIRE(pilot);
+  for (const double part : {0.5, 0.7, 0.85, 1.0, 1.3}) {
+    Pilot moved = *pilot;
+    moved.theta = round_to_bits(part * pilot->theta, 26);
+    const Cumulants k = estimate_cumulants(model, moved.theta);
+    moved.deviation = std::sqrt(k.second);
+    moved.log_main = exact - k.value + moved.theta * epsilon;
+    const auto spectrum = Spectrum::build(model, moved, 1e-9, 1e8);
+    REQUIRE(spectrum);
+    CHECK(spectrum->log_lower(epsilon) <= exact);
+    CHECK(spectrum->log_upper(epsilon) >= exact);
+  }
+}

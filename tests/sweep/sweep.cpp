@@ -10,12 +10,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dpflash/accounting/accountant.hpp>
+#include <dpflash/accounting/error.hpp>
 #include <random>
 #include <string>
 #include <vector>
-
-#include <dpflash/accounting/accountant.hpp>
-#include <dpflash/accounting/error.hpp>
 
 using namespace dpflash::accounting;
 
@@ -29,8 +28,9 @@ struct Case {
   [[nodiscard]] Plan plan() const { return dpsgd_plan(sigma, rate, steps, adjacency); }
   [[nodiscard]] std::string text() const {
     char line[160];
-    std::snprintf(line, sizeof line, "--delta %.17g --noise-multiplier %.17g --sampling-rate %.17g --steps %lld --adjacency %s", delta, sigma,
-                  rate, static_cast<long long>(steps), std::string(name_of(adjacency)).c_str());
+    std::snprintf(line, sizeof line,
+                  "--delta %.17g --noise-multiplier %.17g --sampling-rate %.17g --steps %lld --adjacency %s", delta,
+                  sigma, rate, static_cast<long long>(steps), std::string(name_of(adjacency)).c_str());
     return line;
   }
 };
@@ -75,7 +75,9 @@ int sweep(std::size_t plans, std::uint64_t seed) {
     const auto begin = std::chrono::steady_clock::now();
     Bracket b;
     try {
-      b = certified_epsilon(c.plan(), Delta(c.delta), {.engine = Engine::automatic, .relative_width = RelativeWidth(1e-3)}).bracket;
+      b = certified_epsilon(c.plan(), Delta(c.delta),
+                            {.engine = Engine::automatic, .relative_width = RelativeWidth(1e-3)})
+              .bracket;
     } catch (const std::exception& e) {
       ++bad;
       std::printf("RAISED %s: %s\n", c.text().c_str(), e.what());
@@ -103,15 +105,19 @@ int sweep(std::size_t plans, std::uint64_t seed) {
     if (b.upper - b.lower <= std::max(1e-3 * b.upper, 1e-9)) {
       ++reached;
     } else {
-      std::printf("WIDE %.2e [%.9g, %.9g] %.2f s %s\n", (b.upper - b.lower) / b.upper, b.lower, b.upper, took, c.text().c_str());
+      std::printf("WIDE %.2e [%.9g, %.9g] %.2f s %s\n", (b.upper - b.lower) / b.upper, b.lower, b.upper, took,
+                  c.text().c_str());
     }
   }
   std::sort(times.begin(), times.end());
-  std::printf("%zu plans, %zu raised or nonsense, %zu over 2 s, %zu without an upper end\n", plans, bad, slow, unbounded);
-  std::printf("epsilon in [1e-6, 1e3]: %zu, of which %zu (%.3f %%) reach relative width 1e-3 or absolute 1e-9\n", inside, reached,
+  std::printf("%zu plans, %zu raised or nonsense, %zu over 2 s, %zu without an upper end\n", plans, bad, slow,
+              unbounded);
+  std::printf("epsilon in [1e-6, 1e3]: %zu, of which %zu (%.3f %%) reach relative width 1e-3 or absolute 1e-9\n",
+              inside, reached,
               100.0 * static_cast<double>(reached) / static_cast<double>(std::max<std::size_t>(1, inside)));
-  std::printf("time: mean %.2f ms, median %.2f ms, 99 %% %.1f ms, slowest %.1f ms; peak memory %.0f MB\n", 1e3 * total / static_cast<double>(plans),
-              1e3 * times[times.size() / 2], 1e3 * times[times.size() * 99 / 100], 1e3 * slowest, peak_megabytes());
+  std::printf("time: mean %.2f ms, median %.2f ms, 99 %% %.1f ms, slowest %.1f ms; peak memory %.0f MB\n",
+              1e3 * total / static_cast<double>(plans), 1e3 * times[times.size() / 2],
+              1e3 * times[times.size() * 99 / 100], 1e3 * slowest, peak_megabytes());
   const bool enough = static_cast<double>(reached) >= 0.99 * static_cast<double>(inside);
   return bad == 0 && slow == 0 && enough && peak_megabytes() < 500 ? 0 : 1;
 }
@@ -127,21 +133,26 @@ int engines(std::size_t plans, std::uint64_t seed) {
     if (c.rate > 0.999) continue;
     Bracket a, b;
     try {
-      a = certified_epsilon(c.plan(), Delta(c.delta), {.engine = Engine::inversion, .relative_width = RelativeWidth(1e-6)}).bracket;
+      a = certified_epsilon(c.plan(), Delta(c.delta),
+                            {.engine = Engine::inversion, .relative_width = RelativeWidth(1e-6)})
+              .bracket;
     } catch (const NotComputable&) {
       continue;
     }
     if (!(a.upper > 0) || std::isinf(a.upper)) continue;
-    b = certified_epsilon(c.plan(), Delta(c.delta), {.engine = Engine::lattice, .relative_width = RelativeWidth(1e-3)}).bracket;
+    b = certified_epsilon(c.plan(), Delta(c.delta), {.engine = Engine::lattice, .relative_width = RelativeWidth(1e-3)})
+            .bracket;
     ++both;
     if (a.upper < b.lower || b.upper < a.lower) {
       ++disjoint;
-      std::printf("DISJOINT inversion [%.15g, %.15g] lattice [%.15g, %.15g] %s\n", a.lower, a.upper, b.lower, b.upper, c.text().c_str());
+      std::printf("DISJOINT inversion [%.15g, %.15g] lattice [%.15g, %.15g] %s\n", a.lower, a.upper, b.lower, b.upper,
+                  c.text().c_str());
     }
     if (b.lower <= a.lower && a.upper <= b.upper) ++nested;
     if (both % 1000 == 0) std::fflush(stdout);
   }
-  std::printf("%zu plans that both engines answer (of %zu drawn): %zu disjoint, inversion inside lattice %zu\n", both, drawn, disjoint, nested);
+  std::printf("%zu plans that both engines answer (of %zu drawn): %zu disjoint, inversion inside lattice %zu\n", both,
+              drawn, disjoint, nested);
   return disjoint == 0 && both == plans ? 0 : 1;
 }
 

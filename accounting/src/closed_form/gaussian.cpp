@@ -33,7 +33,8 @@ double mills_drop(double a, double mu) {
   const double half = 0.5 * mu;
   const double middle = a + half;
   double sum = 0;
-  for (const Panel& p : kRule) sum += p.weight * (mills(middle - half * p.node).slope + mills(middle + half * p.node).slope);
+  for (const Panel& p : kRule)
+    sum += p.weight * (mills(middle - half * p.node).slope + mills(middle + half * p.node).slope);
   return half * sum;
 }
 
@@ -79,7 +80,8 @@ Interval gaussian_delta(double mu, double epsilon) {
   const Interval mirrored = nonnegative_epsilon(mu, -epsilon);
   const double scale = std::exp(epsilon);
   const double base = -std::expm1(epsilon);
-  return {(base + scale * mirrored.lower) * (1 - 8 * kUnit), std::min(1.0, (base + scale * mirrored.upper) * (1 + 8 * kUnit))};
+  return {(base + scale * mirrored.lower) * (1 - 8 * kUnit),
+          std::min(1.0, (base + scale * mirrored.upper) * (1 + 8 * kUnit))};
 }
 
 }  // namespace dpflash::accounting

@@ -1,7 +1,7 @@
-#include <dpflash/accounting/accountant.hpp>
-
 #include <algorithm>
 #include <cmath>
+#include <dpflash/accounting/accountant.hpp>
+#include <dpflash/accounting/renyi.hpp>
 #include <optional>
 
 #include "engine/direction.hpp"
@@ -17,6 +17,17 @@ Answer answer_of(const DirectionAnswer& d) {
   return {Bracket{lower, std::clamp(estimate, lower, upper), upper}, d.engine};
 }
 
+// Far wider than asked, or without an upper end where there is one.
+bool wide(const Interval& i, double width) {
+  if (i.lower == i.upper) return false;
+  return std::isinf(i.upper) || i.upper - i.lower > 10 * width * i.upper;
+}
+
+// Where the engines leave a wide bracket, Renyi accounting may still lower its upper end; it always has one.
+void lower_upper_end(DirectionAnswer& found, double bound) {
+  found.interval.upper = std::clamp(bound, found.interval.lower, found.interval.upper);
+}
+
 // The larger of two brackets: the maximum of what they enclose.
 DirectionAnswer larger(const DirectionAnswer& a, const DirectionAnswer& b) {
   const Engine engine = a.interval.upper >= b.interval.upper ? a.engine : b.engine;
@@ -27,10 +38,14 @@ DirectionAnswer larger(const DirectionAnswer& a, const DirectionAnswer& b) {
 
 std::string_view name_of(Engine engine) {
   switch (engine) {
-    case Engine::automatic: return "auto";
-    case Engine::lattice: return "lattice";
-    case Engine::inversion: return "inversion";
-    case Engine::closed_form: return "closed-form";
+    case Engine::automatic:
+      return "auto";
+    case Engine::lattice:
+      return "lattice";
+    case Engine::inversion:
+      return "inversion";
+    case Engine::closed_form:
+      return "closed-form";
   }
   return "auto";
 }
@@ -45,6 +60,9 @@ Answer certified_epsilon(const Plan& plan, Delta delta, const Options& options) 
         direction_epsilon(composition, direction, delta.value(), options.engine, options.relative_width.value());
     worst = worst ? larger(*worst, found) : found;
   }
+  if (options.engine == Engine::automatic && wide(worst->interval, options.relative_width.value())) {
+    lower_upper_end(*worst, rdp_epsilon(plan, delta).bracket.upper);
+  }
   return answer_of(*worst);
 }
 
@@ -56,6 +74,9 @@ Answer certified_delta(const Plan& plan, Epsilon epsilon, const Options& options
     const DirectionAnswer found =
         direction_delta(composition, direction, epsilon.value(), options.engine, options.relative_width.value());
     worst = worst ? larger(*worst, found) : found;
+  }
+  if (options.engine == Engine::automatic && wide(worst->interval, options.relative_width.value())) {
+    lower_upper_end(*worst, rdp_delta(plan, epsilon).bracket.upper);
   }
   return answer_of(*worst);
 }

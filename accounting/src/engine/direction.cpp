@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-
 #include <dpflash/accounting/error.hpp>
 
 #include "closed_form/one_step.hpp"
@@ -18,7 +17,7 @@ constexpr double kAbsolute = 1e-9;
 
 // Elementary-function evaluations that inversion may spend before the lattice is asked, and once it has failed.
 constexpr double kCheapWork = 2e6;
-constexpr double kDearWork = 1e8;
+constexpr double kDearWork = 3e7;
 
 // The probability that some step of the composition shows a record outright (loss +inf), rounded down and up.
 Interval infinite_part(const Composition& composition, Direction direction) {
@@ -34,6 +33,16 @@ Interval infinite_part(const Composition& composition, Direction direction) {
   return {-std::expm1(log_none + slack) * (1 - 4 * kUnit), -std::expm1(log_none - slack) * (1 + 4 * kUnit)};
 }
 
+// The composed divergence at epsilon = 0 is at most the sum of the steps' own.
+bool proves_zero(const Composition& composition, Direction direction, double delta) {
+  double sum = 0;
+  for (const Phase& p : composition.phases) {
+    sum += static_cast<double>(p.count) * one_step_delta(p.step, direction, 0).upper;
+    if (sum > delta) return false;
+  }
+  return sum * (1 + 16 * kUnit * static_cast<double>(composition.phases.size())) <= delta;
+}
+
 // What the engines share between epsilon and delta queries.
 struct Query {
   Interval start;  // known beforehand
@@ -42,7 +51,7 @@ struct Query {
 
   [[nodiscard]] bool narrow(const Interval& i) const {
     const double gap = i.upper - i.lower;
-    return gap <= width * i.upper || (epsilon && gap <= kAbsolute);
+    return std::isfinite(i.upper) && (gap <= width * i.upper || (epsilon && gap <= kAbsolute));
   }
 };
 
@@ -53,7 +62,8 @@ DirectionAnswer ask(const Query& query, Engine engine, const Invert& invert, con
   if (engine == Engine::lattice) return {both(query.start, lattice()), Engine::lattice};
   if (engine == Engine::inversion) {
     const auto found = invert(kDearWork);
-    if (!found) throw NotComputable("the inversion engine has no certified answer for this plan; use --engine auto or lattice");
+    if (!found)
+      throw NotComputable("the inversion engine has no certified answer for this plan; use --engine auto or lattice");
     return {both(query.start, *found), Engine::inversion};
   }
   Interval best = query.start;
@@ -76,8 +86,10 @@ DirectionAnswer direction_epsilon(const Composition& composition, Direction dire
   if (composition.phases.empty()) return {{0, 0}, Engine::closed_form};
   const Interval infinite = infinite_part(composition, direction);
   if (infinite.lower > delta) return {{kInfinity, kInfinity}, Engine::closed_form};
+  if (proves_zero(composition, direction, delta)) return {{0, 0}, Engine::closed_form};
   if (engine == Engine::automatic || engine == Engine::closed_form) {
-    if (const auto step = as_one_step(composition)) return {one_step_epsilon(*step, direction, delta), Engine::closed_form};
+    if (const auto step = as_one_step(composition))
+      return {one_step_epsilon(*step, direction, delta), Engine::closed_form};
     if (engine == Engine::closed_form) throw NotComputable("this plan has no closed form; use --engine auto");
   }
   const Query query{{0, kInfinity}, true, relative_width};
@@ -92,7 +104,8 @@ DirectionAnswer direction_delta(const Composition& composition, Direction direct
   if (composition.phases.empty()) return {{floor * (1 - 4 * kUnit), floor * (1 + 4 * kUnit)}, Engine::closed_form};
   const Interval infinite = infinite_part(composition, direction);
   if (engine == Engine::automatic || engine == Engine::closed_form) {
-    if (const auto step = as_one_step(composition)) return {one_step_delta(*step, direction, epsilon), Engine::closed_form};
+    if (const auto step = as_one_step(composition))
+      return {one_step_delta(*step, direction, epsilon), Engine::closed_form};
     if (engine == Engine::closed_form) throw NotComputable("this plan has no closed form; use --engine auto");
   }
   const Query query{{std::max(floor * (1 - 4 * kUnit), infinite.lower), 1}, false, relative_width};

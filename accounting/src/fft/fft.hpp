@@ -25,7 +25,8 @@ using RealVector = std::vector<double, AlignedAllocator<double>>;
 using ComplexVector = std::vector<std::complex<double>, AlignedAllocator<std::complex<double>>>;
 
 /// Discrete Fourier transform of real vectors of one length. Copies share a plan; transforms are thread-safe.
-/// Every output X_f of `forward` has |error| <= error_per_mass() * sum |x| (docs/math/round-off.md states the assumption).
+/// Every output X_f of `forward` has |error| <= error_per_mass() * sum |x| (docs/math/round-off.md states the
+/// assumption).
 class RealFft {
  public:
   /// `size` must be a value of fast_size. Plans once per length and process, behind a mutex.

@@ -11,8 +11,8 @@ namespace {
 // Rounding of a handful of sums and products of positive terms, beyond the table's own error.
 constexpr double kSumError = 16 * kUnit;
 
-// Cuts the curve off at the largest node b below which it only falls by that: with S(a) = sum_{j > b} p_j (1 - a / a_j),
-// linear in a, both S(0) >= 0 and S(a_b) >= 0. Used when the last atom is negative; atoms before it are not.
+// Cuts the curve off at the largest node b below which it only falls by that: with S(a) = sum_{j > b} p_j (1 - a /
+// a_j), linear in a, both S(0) >= 0 and S(a_b) >= 0. Used when the last atom is negative; atoms before it are not.
 void drop_right_end(std::vector<double>& mass, double spacing) {
   const double shrink = std::exp(-spacing);
   double p_sum = 0, q_sum = 0;  // of the dropped atoms; Q-masses relative to the loss of the node under test
@@ -25,8 +25,9 @@ void drop_right_end(std::vector<double>& mass, double spacing) {
   mass[0] = 0;
 }
 
-// Replaces every negative atom by two on its neighbours with the same P- and Q-mass: a chord under a concave kink, so the
-// curve only falls. A negative first atom moves right, which lowers the curve too. The last atom must not be negative.
+// Replaces every negative atom by two on its neighbours with the same P- and Q-mass: a chord under a concave kink, so
+// the curve only falls. A negative first atom moves right, which lowers the curve too. The last atom must not be
+// negative.
 void lower_hull(std::vector<double>& mass, double spacing) {
   const auto n = static_cast<std::ptrdiff_t>(mass.size());
   if (std::none_of(mass.begin(), mass.end(), [](double m) { return m < 0; })) return;
@@ -56,7 +57,8 @@ void lower_hull(std::vector<double>& mass, double spacing) {
       j = c;
       continue;
     }
-    const double right = std::expm1(-static_cast<double>(j - a) * spacing) / std::expm1(-static_cast<double>(c - a) * spacing);
+    const double right =
+        std::expm1(-static_cast<double>(j - a) * spacing) / std::expm1(-static_cast<double>(c - a) * spacing);
     mass[at(c)] += m * right * (1 + kSumError);
     mass[at(a)] += m * (1 - right) * (1 + kSumError);
     j = mass[at(a)] < 0 ? a : c;
@@ -72,7 +74,8 @@ void BinTable::resize(std::size_t bins) {
 void BinTable::add_atom(double loss, double p, double relative_error) {
   const auto last = static_cast<double>(bins() - 1);
   const double position = std::clamp(std::floor((loss - start) / spacing), 0.0, last);
-  add_atom_at(static_cast<std::size_t>(position), std::clamp(loss - (start + position * spacing), 0.0, spacing), p, relative_error);
+  add_atom_at(static_cast<std::size_t>(position), std::clamp(loss - (start + position * spacing), 0.0, spacing), p,
+              relative_error);
 }
 
 void BinTable::add_atom_at(std::size_t j, double from_left, double p, double relative_error) {
@@ -153,7 +156,8 @@ LatticeLaw lower_law(const BinTable& table) {
     std::vector<double> drop(n + 1, 0.0);  // d_j: how far the curve lies under the pair's at node j
     const auto over = [&](double v, std::size_t j) { return v * (1 + table.error[j] + kSumError); };
     const auto under = [&](double v, std::size_t j) { return v * std::max(0.0, 1 - table.error[j] - kSumError); };
-    for (std::size_t j = 1; j < n; ++j) drop[j] = std::max(over(table.half_fall[j - 1], j - 1), over(table.half_rise[j], j));
+    for (std::size_t j = 1; j < n; ++j)
+      drop[j] = std::max(over(table.half_fall[j - 1], j - 1), over(table.half_rise[j], j));
     if (table.half_rise[0] > 0) drop[1] = std::max(drop[1], over(table.whole_fall[0], 0));
     // At the last inner node the curve may be pinned to the chord that ends in the tail: d is then exactly whole_rise,
     // known only to its error, so that it is rounded by the sign with which it enters.

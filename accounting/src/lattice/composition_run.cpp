@@ -16,7 +16,8 @@ constexpr double kLastTail = -34;   // 2e-15
 constexpr double kInnerTail = -40;  // 4e-18
 
 bool symmetric(const Step& step) {
-  if (std::holds_alternative<GaussianStep>(step) || std::holds_alternative<ReplaceSampledGaussianStep>(step)) return true;
+  if (std::holds_alternative<GaussianStep>(step) || std::holds_alternative<ReplaceSampledGaussianStep>(step))
+    return true;
   if (const auto* l = std::get_if<LaplaceStep>(&step)) return l->rate == 1;
   if (const auto* a = std::get_if<ApproximateStep>(&step)) return a->rate == 1;
   return false;
@@ -34,7 +35,8 @@ double natural_spacing(const Composition& composition, double spacing) {
 }
 
 // Losses of one step, record in P, that must be on the lattice.
-LossRange loss_range(const Phase& phase, std::size_t index, Direction direction, const Pilot& pilot, double tail, double count) {
+LossRange loss_range(const Phase& phase, std::size_t index, Direction direction, const Pilot& pilot, double tail,
+                     double count) {
   double low, high;
   pilot.tilted_range(index, 1e-18 / count, low, high);
   if (const auto* g = std::get_if<GaussianStep>(&phase.step)) {
@@ -48,7 +50,8 @@ LossRange loss_range(const Phase& phase, std::size_t index, Direction direction,
   if (const auto* s = std::get_if<SampledGaussianStep>(&phase.step)) {
     if (direction == Direction::add) return {-kInfinity, -low};
     const GaussianPair pair{s->sigma, s->rate};
-    const double x = std::max(1 + s->sigma * normal_tail_point(0.5 * tail / s->rate), s->sigma * normal_tail_point(0.5 * tail));
+    const double x =
+        std::max(1 + s->sigma * normal_tail_point(0.5 * tail / s->rate), s->sigma * normal_tail_point(0.5 * tail));
     return {-kInfinity, std::log1p(-s->rate) + pair.excess(x)};
   }
   return {-kInfinity, kInfinity};
@@ -68,7 +71,8 @@ std::vector<Power> powers_of(const Group& group) {
 }
 
 void check(const Window& window, std::size_t max_window) {
-  if (static_cast<double>(window.high - window.low) > static_cast<double>(max_window)) throw std::length_error("window too long");
+  if (static_cast<double>(window.high - window.low) > static_cast<double>(max_window))
+    throw std::length_error("window too long");
 }
 
 Composed last_stage(const Group& group, std::size_t max_window) {
@@ -83,13 +87,20 @@ struct Staging {
   std::size_t factor = 1;   // how much coarser its lattice is
 };
 
-// Two stages when one window would be long: groups of about sqrt(steps), coarsened so that both stages cost the same width.
-Staging plan_stages(const Composition& composition, const Pilot& pilot, double spacing) {
+// Two stages when one window would be long: groups of about sqrt(steps), coarsened so that both stages cost the same
+// width.
+Staging plan_stages(const Composition& composition, double deviation, double spacing) {
   std::int64_t steps = 0;
-  for (const Phase& p : composition.phases) steps += p.count;
-  const double window = 18 * pilot.deviation() / spacing;
-  if (window < 2e5 || steps < 256) return {};
+  double hits = 0;
+  for (const Phase& p : composition.phases) {
+    steps += p.count;
+    const auto* s = std::get_if<SampledGaussianStep>(&p.step);
+    hits += static_cast<double>(p.count) * (s != nullptr && s->sigma < 2 ? s->rate : 1.0);
+  }
+  const double window = 18 * deviation / spacing;
   const auto groups = static_cast<std::int64_t>(std::sqrt(static_cast<double>(steps)));
+  // a group must be smooth enough for a coarser lattice: a spike with rare jumps is not
+  if (window < 2e5 || steps < 256 || hits < 20 * static_cast<double>(groups)) return {};
   const double inside = static_cast<double>(steps) / static_cast<double>(groups);
   return {groups, static_cast<std::size_t>(std::max(2.0, std::sqrt(inside)))};
 }
@@ -156,23 +167,38 @@ class Run {
 
 }  // namespace
 
-Curves run_composition(const Composition& composition, Direction direction, const Pilot& pilot, double spacing,
-                       double delta_share, std::size_t max_bins, std::size_t max_window) {
-  Staging staging = plan_stages(composition, pilot, spacing);
-  if (staging.groups > 1) spacing *= 0.7;  // each stage takes half of the width
-  spacing = natural_spacing(composition, spacing);
+std::vector<StepTable> step_tables(const Composition& composition, Direction direction, const Pilot& pilot,
+                                   double spacing, double delta_share, double cut, std::size_t max_bins) {
   double count = 0;
   for (const Phase& p : composition.phases) count += static_cast<double>(p.count);
   std::vector<StepTable> tables;
   for (std::size_t i = 0; i < composition.phases.size(); ++i) {
     const Phase& phase = composition.phases[i];
-    const LossRange range = loss_range(phase, i, direction, pilot, 1e-2 * delta_share / count, count);
+    LossRange range = loss_range(phase, i, direction, pilot, 1e-2 * delta_share / count, count);
+    const bool truncated = std::isfinite(cut) && std::holds_alternative<SampledGaussianStep>(phase.step);
+    if (truncated) range.high = cut;
     StepTable made = step_table(phase.step, spacing, range, max_bins);
+    if (truncated) made.table.right_p = made.table.right_q = made.table.right_rise = 0;
     if (direction == Direction::add && !symmetric(phase.step)) made.table = made.table.exchanged();
     tables.push_back(std::move(made));
   }
-  const Run run(composition, delta_share, max_window, staging);
-  return {run.curve(tables, pilot.theta(), Side::lower), run.curve(tables, pilot.theta(), Side::upper)};
+  return tables;
+}
+
+Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, double theta,
+                      double deviation, double delta_share, std::size_t max_window) {
+  const Run run(composition, delta_share, max_window,
+                plan_stages(composition, deviation, tables.front().table.spacing));
+  return {run.curve(tables, theta, Side::lower), run.curve(tables, theta, Side::upper)};
+}
+
+Curves run_composition(const Composition& composition, Direction direction, const Pilot& pilot, double spacing,
+                       double delta_share, std::size_t max_bins, std::size_t max_window) {
+  // each of two stages takes half of the width
+  if (plan_stages(composition, pilot.deviation(), spacing).groups > 1) spacing *= 0.7;
+  spacing = natural_spacing(composition, spacing);
+  const auto tables = step_tables(composition, direction, pilot, spacing, delta_share, kInfinity, max_bins);
+  return compose_tables(composition, tables, pilot.theta(), pilot.deviation(), delta_share, max_window);
 }
 
 }  // namespace dpflash::accounting

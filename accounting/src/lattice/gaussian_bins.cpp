@@ -16,9 +16,9 @@ constexpr double kInvSqrt2Pi = 0.398942280401432677939946059934;
 
 // Gauss-Legendre on [0, 1]; node i and node n-1-i are mirror images.
 constexpr RuleNode kRule4[4] = {{0.069431844202973712388, 0.17392742256872692869},
-                                          {0.3300094782075718676, 0.32607257743127307131},
-                                          {0.6699905217924281324, 0.32607257743127307131},
-                                          {0.93056815579702628761, 0.17392742256872692869}};
+                                {0.3300094782075718676, 0.32607257743127307131},
+                                {0.6699905217924281324, 0.32607257743127307131},
+                                {0.93056815579702628761, 0.17392742256872692869}};
 // As kExtent8, for four nodes.
 constexpr double kExtent4 = 0.02;
 
@@ -75,7 +75,8 @@ DPFLASH_SIMD_INLINE Moments moments(const RuleNode (&rule)[N], simd::V t, simd::
 }
 
 // Half-bins from `from` on, eight at a time; lanes whose extent is above kExtent8 are not to be used.
-DPFLASH_MULTIVERSION void narrow_half_bins(const Shape& shape, std::size_t from, std::size_t count, const Columns& out) {
+DPFLASH_MULTIVERSION void narrow_half_bins(const Shape& shape, std::size_t from, std::size_t count,
+                                           const Columns& out) {
   const double variance = shape.sigma * shape.sigma;
   const double grow = std::expm1(shape.width);
   const double scale = shape.rate * shape.sigma * kInvSqrt2Pi;
@@ -90,15 +91,16 @@ DPFLASH_MULTIVERSION void narrow_half_bins(const Shape& shape, std::size_t from,
     const simd::V reach = larger(larger(magnitude(x), magnitude(from_one)), simd::V{} + std::max(shape.sigma, 1.0));
     const simd::V extent = t * reach;
     double widest = 0;
-    for (std::size_t lane = 0; lane < simd::kLanes; ++lane) widest = std::max(widest, extent[lane] <= kExtent8 ? extent[lane] : 0);
+    for (std::size_t lane = 0; lane < simd::kLanes; ++lane)
+      widest = std::max(widest, extent[lane] <= kExtent8 ? extent[lane] : 0);
     const simd::V safe_t = extent <= kExtent8 ? t : simd::V{};
     const Moments m =
         widest <= kExtent4 ? moments(kRule4, safe_t, x, 0.5 * variance) : moments(kRule8, safe_t, x, 0.5 * variance);
     const simd::V density = simd::exp(-0.5 * standard * standard) * (scale * t);
-    const simd::V shift = kUnit * (variance * (8.0 + 2.0 * magnitude(level) + 2.0 * std::abs(shape.log_odds) + 2.0 * magnitude(y)) +
-                                   8.0 * (magnitude(x) + 1.0));
-    const simd::V error =
-        kUnit * (80.0 + 4.0 * standard * standard) + (magnitude(from_one) / variance + t) * shift;
+    const simd::V shift =
+        kUnit * (variance * (8.0 + 2.0 * magnitude(level) + 2.0 * std::abs(shape.log_odds) + 2.0 * magnitude(y)) +
+                 8.0 * (magnitude(x) + 1.0));
+    const simd::V error = kUnit * (80.0 + 4.0 * standard * standard) + (magnitude(from_one) / variance + t) * shift;
     const simd::V rise = density * m.rise, fall = density * m.fall, q_mass = density * m.one / rest;
     for (std::size_t lane = 0; lane < simd::kLanes && i + lane < count; ++lane) {
       out.rise[i + lane] = rise[lane];
@@ -136,11 +138,13 @@ class WideHalfBin {
       a = b;
     }
     if (whole_left_) close_left();
-    const double nearest = std::min(std::abs(std::clamp(0.0, std::max(x_left_, -reach), std::max(x_right_, -reach))),
-                                    std::abs(std::clamp(1.0, std::max(x_left_, -reach), std::max(x_right_, -reach)) - 1)) /
-                           pair_.sigma;
+    const double nearest =
+        std::min(std::abs(std::clamp(0.0, std::max(x_left_, -reach), std::max(x_right_, -reach))),
+                 std::abs(std::clamp(1.0, std::max(x_left_, -reach), std::max(x_right_, -reach)) - 1)) /
+        pair_.sigma;
     const double z = nearest + 9;
-    const double shift = 16 * (variance_ * (1 + std::abs(y_left_) + 2 * std::abs(std::log(pair_.rate))) + std::abs(end) + 1);
+    const double shift =
+        16 * (variance_ * (1 + std::abs(y_left_) + 2 * std::abs(std::log(pair_.rate))) + std::abs(end) + 1);
     out_.error = kUnit * (256 + 4 * z * z + shift * z / pair_.sigma);
     return out_;
   }
@@ -213,8 +217,11 @@ HalfBins gaussian_half_bins(const GaussianPair& pair, double first, double width
   // bins wholly left of the singular end are empty; the one that holds it is a half-line
   std::size_t from = 0;
   while (!pair.plain() && from < count && first + static_cast<double>(from) * width <= 0) ++from;
-  const Shape shape{pair.sigma, pair.rate, first, width, pair.plain() ? 0.0 : std::log(pair.rate) - std::log1p(-pair.rate), pair.plain()};
-  narrow_half_bins(shape, from, count, Columns{out.rise.data(), out.fall.data(), out.q_mass.data(), out.error.data(), extent.data()});
+  const Shape shape{
+      pair.sigma,  pair.rate, first, width, pair.plain() ? 0.0 : std::log(pair.rate) - std::log1p(-pair.rate),
+      pair.plain()};
+  narrow_half_bins(shape, from, count,
+                   Columns{out.rise.data(), out.fall.data(), out.q_mass.data(), out.error.data(), extent.data()});
   for (std::size_t i = 0; i < count; ++i) {
     if (extent[i] == 0) continue;
     const double left = first + static_cast<double>(i) * width, right = first + static_cast<double>(i + 1) * width;

@@ -1,4 +1,5 @@
-// Integrals over half-bins for the Gaussian and the Poisson-sampled Gaussian pair (docs/math/discretisation.md, section 5).
+// Integrals over half-bins for the Gaussian and the Poisson-sampled Gaussian pair (docs/math/discretisation.md, section
+// 5).
 #pragma once
 
 #include <cstddef>
@@ -25,8 +26,8 @@ struct GaussianPair {
   [[nodiscard]] double excess(double x) const;
 };
 
-/// Half-bins i = 0 .. count-1 over excess losses (first + i width, first + (i+1) width]; first may be <= 0 when the rate is
-/// below 1 (such bins hold what lies at the singular end). width in (0, 100].
+/// Half-bins i = 0 .. count-1 over excess losses (first + i width, first + (i+1) width]; first may be <= 0 when the
+/// rate is below 1 (such bins hold what lies at the singular end). width in (0, 100].
 HalfBins gaussian_half_bins(const GaussianPair& pair, double first, double width, std::size_t count);
 
 /// int_{x <= end} (e^{ell(end)} dQ - dP) and its relative error bound 1e3 u: the left cell's fall.

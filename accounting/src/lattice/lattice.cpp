@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lattice/composition_run.hpp"
+#include "lattice/jumps.hpp"
 #include "lattice/pilot.hpp"
 #include "special/rounding.hpp"
 
@@ -32,13 +33,14 @@ class Search {
     for (int pass = 0; pass < limits_.passes; ++pass) {
       const double guess = std::isfinite(best.upper) ? best.upper : std::max(0.0, pilot.epsilon());
       const double target = std::max(width_ * guess, kAbsolute);
-      const auto curves = run(pilot, target, target * std::max(1.0, pilot.theta()) * delta, spacing);
+      const auto curves = run(pilot, target, std::min(0.1, target * std::max(1.0, pilot.theta())) * delta, spacing);
       if (!curves) break;
       Interval found{curves->lower.epsilon(delta), curves->upper.epsilon(delta)};
       merge(best, found);
       const double gap = best.upper - best.lower;
       if (gap <= std::max(width_ * best.upper, 2 * kAbsolute) || out_of_time()) break;
-      if (std::isfinite(best.upper) && std::abs(best.upper - pilot.epsilon()) > 0.3 * pilot.deviation()) {
+      // a bracket that says where the answer is beats the pilot's guess
+      if (gap < 0.5 * best.upper && std::abs(best.upper - pilot.epsilon()) > 0.3 * pilot.deviation()) {
         pilot.aim_at_epsilon(0.5 * (best.lower + best.upper));
       }
       if (!refine(spacing, gap / std::max(width_ * best.upper, kAbsolute))) break;
@@ -93,8 +95,8 @@ class Search {
   }
 
   [[nodiscard]] double first_spacing(const Pilot& pilot, double target) const {
-    double low = std::log(1e-16), high = std::log(20.0);
-    for (int i = 0; i < 40; ++i) {
+    double low = std::log(1e-22), high = std::log(20.0);
+    for (int i = 0; i < 48; ++i) {
       const double middle = 0.5 * (low + high);
       (pilot.width_at(std::exp(middle)) > 0.8 * target ? high : low) = middle;
     }
@@ -125,14 +127,67 @@ class Search {
 
 }  // namespace
 
+namespace {
+
+// Expected number of steps that include the record, below which its large losses are rare enough to be taken apart
+// first.
+constexpr double kRareHits = 100;
+
+double expected_hits(const Composition& composition) {
+  double hits = 0;
+  for (const Phase& p : composition.phases) {
+    if (const auto* s = std::get_if<SampledGaussianStep>(&p.step)) hits += s->rate * static_cast<double>(p.count);
+  }
+  return hits;
+}
+
+// The two ways to use the lattice, the likelier first; the second only where the first leaves a wide bracket.
+template <class Plain, class Jumps, class Narrow>
+Interval either(const Composition& composition, Direction direction, const LatticeLimits& limits, const Plain& plain,
+                const Jumps& jumps, const Narrow& narrow) {
+  if (direction == Direction::add) return plain(limits);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto rest = [&] {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+    LatticeLimits left = limits;
+    left.seconds -= spent.count();
+    return left;
+  };
+  const auto meet = [](const Interval& a, const Interval& b) {
+    return Interval{std::max(a.lower, b.lower), std::min(a.upper, b.upper)};
+  };
+  if (expected_hits(composition) < kRareHits) {
+    const auto found = jumps(limits);
+    if (!found) return plain(limits);
+    if (narrow(*found) || rest().seconds < 0) return *found;
+    return meet(*found, plain(rest()));
+  }
+  const Interval found = plain(limits);
+  if (narrow(found) || rest().seconds < 0) return found;
+  const auto more = jumps(rest());
+  return more ? meet(found, *more) : found;
+}
+
+}  // namespace
+
 Interval lattice_epsilon(const Composition& composition, Direction direction, double delta, double relative_width,
                          const LatticeLimits& limits) {
-  return Search(composition, direction, relative_width, limits).epsilon(delta);
+  return either(
+      composition, direction, limits,
+      [&](const LatticeLimits& l) { return Search(composition, direction, relative_width, l).epsilon(delta); },
+      [&](const LatticeLimits& l) { return jump_epsilon(composition, delta, relative_width, l); },
+      [&](const Interval& i) {
+        return std::isfinite(i.upper) && i.upper - i.lower <= std::max(relative_width * i.upper, 2 * kAbsolute);
+      });
 }
 
 Interval lattice_delta(const Composition& composition, Direction direction, double epsilon, double relative_width,
                        const LatticeLimits& limits) {
-  return Search(composition, direction, relative_width, limits).delta(epsilon);
+  return either(
+      composition, direction, limits,
+      [&](const LatticeLimits& l) { return Search(composition, direction, relative_width, l).delta(epsilon); },
+      [&](const LatticeLimits& l) { return jump_delta(composition, epsilon, relative_width, l); },
+      [&](const Interval& i) { return i.upper - i.lower <= relative_width * i.upper; });
 }
 
 }  // namespace dpflash::accounting

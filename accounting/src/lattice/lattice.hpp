@@ -6,15 +6,15 @@
 namespace dpflash::accounting {
 
 struct LatticeLimits {
-  std::size_t bins = 1u << 20;      ///< of one step's table
-  std::size_t window = 1u << 21;    ///< of one transform
-  int passes = 5;                   ///< refinements of the spacing
-  double seconds = 1.0;             ///< no further refinement after this long
+  std::size_t bins = 1u << 20;    ///< of one step's table
+  std::size_t window = 1u << 21;  ///< of one transform
+  int passes = 5;                 ///< refinements of the spacing
+  double seconds = 0.6;           ///< no further refinement after this long
 };
 
 /// Bracket of the epsilon >= 0 at which the composed divergence equals `delta`, for one direction. Tries for
-/// upper - lower <= max(relative_width * upper, 1e-9) within the limits; returns the tightest bracket that it certifies,
-/// [0, inf] if none. Any composition of at least one step.
+/// upper - lower <= max(relative_width * upper, 1e-9) within the limits; returns the tightest bracket that it
+/// certifies, [0, inf] if none. Any composition of at least one step.
 Interval lattice_epsilon(const Composition& composition, Direction direction, double delta, double relative_width,
                          const LatticeLimits& limits = {});
 

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
-
 #include <dpflash/accounting/error.hpp>
+#include <vector>
 
 #include "lattice/table_parts.hpp"
 #include "special/rounding.hpp"
@@ -48,7 +47,8 @@ StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::si
 // ln(1 - q + q e^loss)
 double sampled_loss(double loss, double rate) {
   if (rate == 1) return loss;
-  return loss > 30 ? loss + std::log(rate) + std::log1p((1 - rate) / rate * std::exp(-loss)) : std::log1p(rate * std::expm1(loss));
+  return loss > 30 ? loss + std::log(rate) + std::log1p((1 - rate) / rate * std::exp(-loss))
+                   : std::log1p(rate * std::expm1(loss));
 }
 
 // The density between the two atoms of a Laplace pair, in half-bins of the excess loss y = L - ln(1-q).
@@ -108,15 +108,20 @@ class ReplaceHalfBins {
   }
 
   // Masses of P and Q beyond x on the right.
-  [[nodiscard]] double p_right(double x) const { return (1 - q_) * upper_tail(x / sigma_) + q_ * upper_tail((x - 1) / sigma_); }
-  [[nodiscard]] double q_right(double x) const { return (1 - q_) * upper_tail(x / sigma_) + q_ * upper_tail((x + 1) / sigma_); }
+  [[nodiscard]] double p_right(double x) const {
+    return (1 - q_) * upper_tail(x / sigma_) + q_ * upper_tail((x - 1) / sigma_);
+  }
+  [[nodiscard]] double q_right(double x) const {
+    return (1 - q_) * upper_tail(x / sigma_) + q_ * upper_tail((x + 1) / sigma_);
+  }
 
  private:
   struct Part {
     double rise = 0, q_mass = 0, error = 0;
   };
 
-  // Everything relative to the left end, where 1 - e^{left - L} = (up E - down E') / (1 + up E), E = e^v - 1, E' = e^-v - 1.
+  // Everything relative to the left end, where 1 - e^{left - L} = (up E - down E') / (1 + up E), E = e^v - 1, E' = e^-v
+  // - 1.
   [[nodiscard]] Part from_left_end(double loss, double width) const {
     const double x = point(loss);
     const double up = share(x), down = share(-x), k = std::expm1(width);
@@ -147,9 +152,7 @@ class ReplaceHalfBins {
   }
 
   // q lambda / (1 - q + q lambda) at x
-  [[nodiscard]] double share(double x) const {
-    return 1 / (1 + std::exp(std::log1p(-q_) - log_c_ - x / variance_));
-  }
+  [[nodiscard]] double share(double x) const { return 1 / (1 + std::exp(std::log1p(-q_) - log_c_ - x / variance_)); }
   // ln of sigma^2 times the density of P at x
   [[nodiscard]] double log_density(double x) const {
     const double z = x / sigma_;
@@ -201,7 +204,8 @@ StepTable approximate_table(const ApproximateStep& step, double spacing, std::si
 }
 
 StepTable replace_table(const ReplaceSampledGaussianStep& step, double spacing, LossRange range, std::size_t max_bins) {
-  if (step.sigma < kReplaceSigmaMin) throw NotComputable("replace-one with sampling needs a noise multiplier of at least 0.06 on the lattice");
+  if (step.sigma < kReplaceSigmaMin)
+    throw NotComputable("replace-one with sampling needs a noise multiplier of at least 0.06 on the lattice");
   const ReplaceHalfBins half_bins(step);
   const double steps = std::ceil(-range.low / spacing);
   StepTable out;
@@ -216,7 +220,8 @@ StepTable replace_table(const ReplaceSampledGaussianStep& step, double spacing, 
   }
   fill_from_halves(out.table, halves);
   BinTable& t = out.table;
-  const double last = t.start + static_cast<double>(bins) * spacing, x1 = half_bins.point(last), x0 = half_bins.point(t.start);
+  const double last = t.start + static_cast<double>(bins) * spacing, x1 = half_bins.point(last),
+               x0 = half_bins.point(t.start);
   t.right_p = half_bins.p_right(x1);
   t.right_q = half_bins.q_right(x1);
   t.right_rise = t.right_p;

@@ -29,7 +29,8 @@ std::vector<Node> gaussian_nodes(double sigma, double rate, bool replace, double
   add_uniform(xs, 1 - r, 1 + r, 240);
   if (sigma < 0.7) {
     const double turn = 0.5 + sigma * sigma * (std::log1p(-rate) - std::log(rate));
-    for (const double at : {turn, 1.0 + 0.0 * turn}) add_uniform(xs, at - 25 * sigma * sigma, at + 25 * sigma * sigma, 100);
+    for (const double at : {turn, 1.0 + 0.0 * turn})
+      add_uniform(xs, at - 25 * sigma * sigma, at + 25 * sigma * sigma, 100);
     if (replace) add_uniform(xs, -turn - 25 * sigma * sigma, -turn + 25 * sigma * sigma, 100);
   }
   std::sort(xs.begin(), xs.end());
@@ -126,14 +127,28 @@ double normal_tail_point(double mass) {
   return high;
 }
 
-Pilot::Pilot(const Composition& composition, Direction direction, double tail) {
+Pilot::Pilot(const Composition& composition, Direction direction, double tail, double cut) {
   double log_finite = 0;
   for (const Phase& phase : composition.phases) {
     PilotStep step;
     step.count = static_cast<double>(phase.count);
     std::visit(StepNodes(direction, tail, step), phase.step);
+    // the rule misses total mass by more than some counts forgive
+    double total = 0;
+    for (const double w : step.weight) total += w;
+    // a node without mass must go: its tilt may overflow
+    PilotStep kept = step;
+    kept.offset.clear();
+    kept.weight.clear();
+    kept.roughness.clear();
+    for (std::size_t i = 0; i < step.weight.size(); ++i) {
+      if (!(step.weight[i] > 0) || step.lowest + step.offset[i] > cut) continue;
+      kept.offset.push_back(step.offset[i]);
+      kept.weight.push_back(step.weight[i] * (1 - step.infinity) / total);
+      kept.roughness.push_back(step.roughness[i]);
+    }
     log_finite += step.count * std::log1p(-step.infinity);
-    steps_.push_back(std::move(step));
+    steps_.push_back(std::move(kept));
   }
   infinity_ = -std::expm1(log_finite);
 }
@@ -142,9 +157,7 @@ Cumulants Pilot::cumulants(double theta) const {
   Cumulants total{0, 0, 0};
   for (const PilotStep& s : steps_) {
     double peak = -kInfinity;
-    for (std::size_t i = 0; i < s.offset.size(); ++i) {
-      if (s.weight[i] > 0) peak = std::max(peak, theta * s.offset[i]);
-    }
+    for (const double offset : s.offset) peak = std::max(peak, theta * offset);
     double sum = 0, first = 0, second = 0;
     for (std::size_t i = 0; i < s.offset.size(); ++i) {
       const double e = s.weight[i] * std::exp(theta * s.offset[i] - peak);
@@ -167,13 +180,14 @@ void Pilot::settle(double theta) {
   theta_ = theta;
   epsilon_ = c.slope - 1 / theta - 1 / (theta + 1);
   const double spread = c.curvature + 1 / (theta * theta) + 1 / ((theta + 1) * (theta + 1));
-  log_delta_ = c.value - theta * epsilon_ - std::log(theta) - std::log1p(theta) - 0.5 * std::log(2 * std::numbers::pi * spread);
+  log_delta_ =
+      c.value - theta * epsilon_ - std::log(theta) - std::log1p(theta) - 0.5 * std::log(2 * std::numbers::pi * spread);
   deviation_ = std::sqrt(c.curvature);
 }
 
 void Pilot::aim_at_epsilon(double epsilon) {
-  double low = std::log(1e-9), high = std::log(1e9);
-  for (int i = 0; i < 48; ++i) {
+  double low = std::log(1e-9), high = std::log(1e15);
+  for (int i = 0; i < 52; ++i) {
     const double middle = 0.5 * (low + high);
     settle(std::exp(middle));
     (epsilon_ < epsilon ? low : high) = middle;
@@ -183,8 +197,8 @@ void Pilot::aim_at_epsilon(double epsilon) {
 
 void Pilot::aim_at_delta(double delta) {
   const double target = std::log(std::max(1e-320, delta - infinity_));
-  double low = std::log(1e-9), high = std::log(1e9);
-  for (int i = 0; i < 48; ++i) {
+  double low = std::log(1e-9), high = std::log(1e15);
+  for (int i = 0; i < 52; ++i) {
     const double middle = 0.5 * (low + high);
     settle(std::exp(middle));
     (epsilon_ < 0 || log_delta_ > target ? low : high) = middle;
@@ -196,9 +210,7 @@ double Pilot::width_at(double spacing) const {
   double width = 0;
   for (const PilotStep& s : steps_) {
     double peak = -kInfinity;
-    for (std::size_t i = 0; i < s.offset.size(); ++i) {
-      if (s.weight[i] > 0) peak = std::max(peak, theta_ * s.offset[i]);
-    }
+    for (const double offset : s.offset) peak = std::max(peak, theta_ * offset);
     double sum = 0, rough = 0;
     for (std::size_t i = 0; i < s.offset.size(); ++i) {
       const double e = s.weight[i] * std::exp(theta_ * s.offset[i] - peak);
@@ -216,9 +228,7 @@ void Pilot::tilted_range(std::size_t phase, double tail, double& low, double& hi
   const PilotStep& s = steps_[phase];
   std::vector<std::pair<double, double>> nodes;
   double peak = -kInfinity, sum = 0;
-  for (std::size_t i = 0; i < s.offset.size(); ++i) {
-    if (s.weight[i] > 0) peak = std::max(peak, theta_ * s.offset[i]);
-  }
+  for (const double offset : s.offset) peak = std::max(peak, theta_ * offset);
   for (std::size_t i = 0; i < s.offset.size(); ++i) {
     nodes.emplace_back(s.offset[i], s.weight[i] * std::exp(theta_ * s.offset[i] - peak));
     sum += nodes.back().second;

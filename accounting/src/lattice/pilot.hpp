@@ -2,6 +2,7 @@
 // Nothing here enters a bound.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "loss/step.hpp"
@@ -15,8 +16,8 @@ struct PilotStep {
   std::vector<double> offset, weight;
   std::vector<double> roughness;  ///< 1 where the law has a density, 0 at an atom that will lie on a node
   double infinity = 0;
-  bool anchored = false;  ///< the end offset = 0 is a singular end, where a node will lie
-  bool end_above = false; ///< that end is the largest loss, not the smallest
+  bool anchored = false;   ///< the end offset = 0 is a singular end, where a node will lie
+  bool end_above = false;  ///< that end is the largest loss, not the smallest
 };
 
 struct Cumulants {
@@ -25,8 +26,9 @@ struct Cumulants {
 
 class Pilot {
  public:
-  /// `tail`: P-mass per step beyond which the loss may be ignored.
-  Pilot(const Composition& composition, Direction direction, double tail);
+  /// `tail`: P-mass per step beyond which the loss may be ignored. Losses of one step above `cut` are left out.
+  Pilot(const Composition& composition, Direction direction, double tail,
+        double cut = std::numeric_limits<double>::infinity());
 
   /// Sets theta so that the saddle point of the inversion integral answers the question.
   void aim_at_delta(double delta);

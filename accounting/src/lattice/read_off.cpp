@@ -24,10 +24,12 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
   // rounding of 2 n sums and products of positive terms, of the exponential and of log_scale
   const double slack = kUnit * (64 + 12 * static_cast<double>(n)) + law.log_scale_error;
   const double infinity = law.infinity;
-  double above = 0, excess = 0;  // sums over nodes to the right of W e^{-(theta+1) gap} and W e^{-theta gap} (1 - e^{-gap})
+  double above = 0,
+         excess = 0;  // sums over nodes to the right of W e^{-(theta+1) gap} and W e^{-theta gap} (1 - e^{-gap})
   for (std::size_t i = n; i-- > 0;) {
     excess = fall * (excess + gain * above);
-    const double mass = up ? std::max(0.0, law.mass[i]) + composed.mass_error : std::max(0.0, law.mass[i] - composed.mass_error);
+    const double mass =
+        up ? std::max(0.0, law.mass[i]) + composed.mass_error : std::max(0.0, law.mass[i] - composed.mass_error);
     above = mass + fall_more * above;
     const double exponent = law.log_scale - theta * loss(i);
     const double round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * std::abs(theta * loss(i)));
@@ -36,8 +38,12 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
     at_node_[i] = up ? std::min(1.0, value * (1 + 8 * kUnit)) : std::min(1.0, value * (1 - 8 * kUnit));
     if (std::isnan(at_node_[i])) at_node_[i] = up ? 1 : 0;
   }
+  const double first = law.log_scale - theta * start_;
+  const double first_round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * std::abs(theta * start_));
+  slope_ = std::exp(first + (up ? first_round : -first_round)) * std::max(0.0, above + (up ? 0 : -composed.outside));
   const double end = law.log_scale + law.log_scale_error - theta * loss(n);
-  beyond_ = up ? std::min(1.0, infinity + std::exp(end + kUnit * (64 + 8 * std::abs(law.log_scale))) * composed.outside) : infinity;
+  beyond_ = up ? std::min(1.0, infinity + std::exp(end + kUnit * (64 + 8 * std::abs(law.log_scale))) * composed.outside)
+               : infinity;
   // a larger level never has a larger divergence: both sides may use the better neighbour
   if (up) {
     for (std::size_t i = 1; i < n; ++i) at_node_[i] = std::min(at_node_[i], at_node_[i - 1]);
@@ -76,7 +82,10 @@ double ComposedCurve::delta(double epsilon) const {
   const double slack = loss_error_ + 8 * kUnit * (std::abs(epsilon) + std::abs(start_));
   const double level = up ? epsilon - slack : epsilon + slack;
   const double position = (level - start_) / spacing_;
-  if (position < 0) return up ? 1 : at_node_.front();
+  if (position < 0) {  // no atom there: only the subtracted Q-mass shrinks
+    const double value = at_node_.front() - std::expm1(level - start_) * slope_;
+    return up ? std::min(1.0, value * (1 + 8 * kUnit)) : std::min(1.0, value * (1 - 8 * kUnit));
+  }
   if (!(position < static_cast<double>(n))) return beyond_;
   const auto i = static_cast<std::size_t>(position);
   const double left = at_node_[i], right = i + 1 < n ? at_node_[i + 1] : beyond_;
@@ -89,10 +98,14 @@ double ComposedCurve::delta(double epsilon) const {
 TiltedLaw coarsen(const Composed& composed, std::size_t factor, double log_untilted, Side side) {
   const TiltedLaw& law = composed.law;
   const bool up = side == Side::upper;
-  const std::size_t n = law.mass.size(), bins = std::max<std::size_t>(4, (n + factor - 1) / factor);
+  const std::size_t n = law.mass.size();
+  // the heaviest atom goes onto a coarse node: where rare events are composed it holds nearly all mass
+  const auto heaviest = static_cast<std::size_t>(std::max_element(law.mass.begin(), law.mass.end()) - law.mass.begin());
+  const std::size_t pad = (factor - heaviest % factor) % factor,
+                    bins = std::max<std::size_t>(4, (n + pad + factor - 1) / factor);
   const double middle = 0.5 * static_cast<double>(n);
   BinTable table;
-  table.start = law.start;
+  table.start = law.start - static_cast<double>(pad) * law.spacing;
   table.spacing = law.spacing * static_cast<double>(factor);
   table.resize(bins);
   // untilted relative to the window's middle: the exponents stay within a few hundred
@@ -101,15 +114,22 @@ TiltedLaw coarsen(const Composed& composed, std::size_t factor, double log_until
     const double mass = up ? std::max(0.0, law.mass[i]) + composed.mass_error
                            : std::max(0.0, law.mass[i] - composed.mass_error - composed.outside);
     if (mass > 0) {
-      const double from_left = static_cast<double>(i % factor) * law.spacing;
-      table.add_atom_at(i / factor, from_left, mass * std::exp(slope), kUnit * (32 + 4 * std::abs(slope)));
+      const double p = mass * std::exp(slope);
+      const std::size_t bin = (i + pad) / factor, inside = (i + pad) % factor;
+      if (inside == 0) {
+        table.node_atoms.push_back({bin, p});
+        table.cell_error = std::max(table.cell_error, kUnit * (32 + 4 * std::abs(slope)));
+      } else {
+        table.add_atom_at(bin, static_cast<double>(inside) * law.spacing, p, kUnit * (32 + 4 * std::abs(slope)));
+      }
     }
   }
   LatticeLaw coarse = up ? upper_law(table) : lower_law(table);
   coarse.infinity = 0;
   TiltedLaw out = tilt(coarse, law.theta, law.loss_error + 16 * kUnit * std::abs(law.start), side);
   out.log_scale += law.log_scale - law.theta * (law.start + middle * law.spacing);
-  out.log_scale_error += law.log_scale_error + kUnit * (64 + 8 * std::abs(law.log_scale) + 8 * std::abs(law.theta * law.start));
+  out.log_scale_error +=
+      law.log_scale_error + kUnit * (64 + 8 * std::abs(law.log_scale) + 8 * std::abs(law.theta * law.start));
   out.infinity = law.infinity + (up ? std::exp(log_untilted) : 0.0);
   return out;
 }

@@ -12,7 +12,7 @@ class ComposedCurve {
 
   /// Smallest epsilon >= 0 at which the curve is at most `delta`, rounded to the side; +inf (upper) when it never is.
   [[nodiscard]] double epsilon(double delta) const;
-  /// The curve at `epsilon`; outside the window 1 or the tail's bound (upper), or a constant continuation (lower).
+  /// The curve at `epsilon`. Left of the window, where no atom lies, it is linear in e^epsilon; right of it constant.
   [[nodiscard]] double delta(double epsilon) const;
 
  private:
@@ -21,7 +21,8 @@ class ComposedCurve {
 
   Side side_;
   double start_, spacing_, loss_error_;
-  double beyond_;               // the curve right of the window
+  double beyond_;  // the curve right of the window
+  double slope_;   // e^{first node} times the Q-mass: minus the curve's slope left of the window
   std::vector<double> at_node_;
 };
 

@@ -10,8 +10,8 @@
 namespace dpflash::accounting {
 namespace {
 
-// Excess loss y at which a node should lie: the merged loss m of {L <= t} for the t with y_t - m = spacing / 2, so that the
-// tangent at t passes through (e^m, 1 - e^m). Any value is valid; this one is tight.
+// Excess loss y at which a node should lie: the merged loss m of {L <= t} for the t with y_t - m = spacing / 2, so that
+// the tangent at t passes through (e^m, 1 - e^m). Any value is valid; this one is tight.
 double anchor(const GaussianPair& pair, double spacing, double x_low) {
   const double odds = pair.rate / (1 - pair.rate);
   const auto merged = [&](double x) {
@@ -37,7 +37,8 @@ void set_right_cell(BinTable& table, const GaussianPair& pair, double y_end) {
   const double kept = std::exp(table.start + static_cast<double>(table.bins()) * table.spacing) * b;
   if (kept < 0.5 * table.right_p) table.right_rise -= kept;
   const double z = std::max(std::abs(x), std::abs(x - 1)) / pair.sigma;
-  const double slack = kUnit * (64 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_end) + 2 * std::abs(std::log(q))));
+  const double slack =
+      kUnit * (64 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_end) + 2 * std::abs(std::log(q))));
   table.cell_error = std::max(table.cell_error, slack);
 }
 
@@ -49,7 +50,8 @@ void set_left_cell(BinTable& table, const GaussianPair& pair, double y_start) {
   table.left_p = (1 - q) * b + q * c;
   table.left_fall = gaussian_left_fall(pair, x);
   const double z = std::max(std::abs(x), std::abs(x - 1)) / pair.sigma;
-  const double slack = kUnit * (256 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_start) + 2 * std::abs(std::log(q))));
+  const double slack =
+      kUnit * (256 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_start) + 2 * std::abs(std::log(q))));
   table.cell_error = std::max(table.cell_error, slack);
 }
 

@@ -24,7 +24,8 @@ double pairwise_sum(const double* a, std::size_t n) {
 double log_peak(const std::vector<double>& mass, double slope) {
   double peak = -kInfinity;
   for (std::size_t i = 0; i < mass.size(); ++i) {
-    if (mass[i] > 0) peak = std::max(peak, (std::ilogb(mass[i]) + 1) * 0.6931471805599453 + static_cast<double>(i) * slope);
+    if (mass[i] > 0)
+      peak = std::max(peak, (std::ilogb(mass[i]) + 1) * 0.6931471805599453 + static_cast<double>(i) * slope);
   }
   return peak;
 }
@@ -32,7 +33,8 @@ double log_peak(const std::vector<double>& mass, double slope) {
 // Sum of mass_i exp(s i): few enough masses for a search, grouped so that the sum is only overestimated.
 class MomentBound {
  public:
-  // Splits every mass onto the ends of its group with its mean kept: for a convex function the expectation can only grow.
+  // Splits every mass onto the ends of its group with its mean kept: for a convex function the expectation can only
+  // grow.
   MomentBound(const RealVector& mass, std::size_t group) : group_(group), mass_(mass.size() / group + 2, 0.0) {
     const double inverse = 1 / static_cast<double>(group);
     for (std::size_t i = 0; i < mass.size(); ++i) {
@@ -164,7 +166,8 @@ Window chernoff_window(const std::vector<Power>& powers, double log_tail, double
   const double deviation = std::sqrt(variance) + 1e-3;
   const auto log_moment = [&](double s) {
     double sum = 0;
-    for (std::size_t i = 0; i < powers.size(); ++i) sum += static_cast<double>(powers[i].count) * (bounds[i].log_at(s) + 16 * kUnit);
+    for (std::size_t i = 0; i < powers.size(); ++i)
+      sum += static_cast<double>(powers[i].count) * (bounds[i].log_at(s) + 16 * kUnit);
     return sum;
   };
   const double guess = std::sqrt(-2 * log_tail) / deviation;

@@ -13,8 +13,8 @@ namespace dpflash::accounting {
 enum class Side { upper, lower };
 
 /// The measure mass[i] * exp(log_scale - theta * loss_i) at loss_i = start + i * spacing, with sum(mass) = 1 up to
-/// rounding, and `infinity` untilted at +inf. `log_scale_error` bounds the absolute error of log_scale, `loss_error` that of
-/// every loss.
+/// rounding, and `infinity` untilted at +inf. `log_scale_error` bounds the absolute error of log_scale, `loss_error`
+/// that of every loss.
 struct TiltedLaw {
   double start = 0;
   double spacing = 0;
@@ -46,8 +46,9 @@ struct Window {
 /// When log_untilted <= 0 the untilted mass above `high` is at most exp(log_untilted) as well.
 Window chernoff_window(const std::vector<Power>& powers, double log_tail, double log_untilted = 1);
 
-/// The product of `powers` inside the window. Its masses are each within `mass_error` of the exact ones, which are those of
-/// the product with everything outside the window folded in (at most 2 exp(log_tail) in all). Infinite parts are joined.
+/// The product of `powers` inside the window. Its masses are each within `mass_error` of the exact ones, which are
+/// those of the product with everything outside the window folded in (at most 2 exp(log_tail) in all). Infinite parts
+/// are joined.
 struct Composed {
   TiltedLaw law;
   double mass_error = 0;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-
 #include <dpflash/accounting/error.hpp>
 
 namespace dpflash::accounting {
@@ -15,25 +14,24 @@ struct Overloaded : Ts... {
 
 bool same(const Step& a, const Step& b) {
   if (a.index() != b.index()) return false;
-  return std::visit(
-      Overloaded{[&](const SampledGaussianStep& s) {
-                   const auto& t = std::get<SampledGaussianStep>(b);
-                   return s.sigma == t.sigma && s.rate == t.rate;
-                 },
-                 [&](const ReplaceSampledGaussianStep& s) {
-                   const auto& t = std::get<ReplaceSampledGaussianStep>(b);
-                   return s.sigma == t.sigma && s.rate == t.rate;
-                 },
-                 [&](const LaplaceStep& s) {
-                   const auto& t = std::get<LaplaceStep>(b);
-                   return s.scale == t.scale && s.rate == t.rate;
-                 },
-                 [&](const ApproximateStep& s) {
-                   const auto& t = std::get<ApproximateStep>(b);
-                   return s.epsilon == t.epsilon && s.delta == t.delta && s.rate == t.rate;
-                 },
-                 [](const GaussianStep&) { return false; }},
-      a);
+  return std::visit(Overloaded{[&](const SampledGaussianStep& s) {
+                                 const auto& t = std::get<SampledGaussianStep>(b);
+                                 return s.sigma == t.sigma && s.rate == t.rate;
+                               },
+                               [&](const ReplaceSampledGaussianStep& s) {
+                                 const auto& t = std::get<ReplaceSampledGaussianStep>(b);
+                                 return s.sigma == t.sigma && s.rate == t.rate;
+                               },
+                               [&](const LaplaceStep& s) {
+                                 const auto& t = std::get<LaplaceStep>(b);
+                                 return s.scale == t.scale && s.rate == t.rate;
+                               },
+                               [&](const ApproximateStep& s) {
+                                 const auto& t = std::get<ApproximateStep>(b);
+                                 return s.epsilon == t.epsilon && s.delta == t.delta && s.rate == t.rate;
+                               },
+                               [](const GaussianStep&) { return false; }},
+                    a);
 }
 
 [[noreturn]] void refuse(std::size_t index, std::string_view mechanism, Adjacency adjacency) {
@@ -62,7 +60,8 @@ class Builder {
                             append(LaplaceStep{l.noise_multiplier, rate}, event.count, rate == 1);
                           },
                           [&](const EpsilonDelta& e) {
-                            if (replace && rate < 1) refuse(index_, "epsilon_delta with poisson sampling", plan_.adjacency);
+                            if (replace && rate < 1)
+                              refuse(index_, "epsilon_delta with poisson sampling", plan_.adjacency);
                             append(ApproximateStep{e.epsilon, e.delta, rate}, event.count, rate == 1);
                           }},
                event.mechanism);
@@ -82,7 +81,8 @@ class Builder {
 
   void append(const Step& step, std::int64_t count, bool symmetric) {
     out_.symmetric = out_.symmetric && symmetric;
-    const auto twin = std::find_if(out_.phases.begin(), out_.phases.end(), [&](const Phase& p) { return same(p.step, step); });
+    const auto twin =
+        std::find_if(out_.phases.begin(), out_.phases.end(), [&](const Phase& p) { return same(p.step, step); });
     if (twin != out_.phases.end()) {
       twin->count += count;
     } else {

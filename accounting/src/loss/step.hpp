@@ -1,4 +1,5 @@
-// What one step releases, seen by the engines: a worst-case pair (P, Q) of output laws, with adjacency already resolved.
+// What one step releases, seen by the engines: a worst-case pair (P, Q) of output laws, with adjacency already
+// resolved.
 #pragma once
 
 #include <cstdint>

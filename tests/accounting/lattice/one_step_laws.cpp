@@ -57,7 +57,8 @@ TEST_CASE("the upper law lies above the exact curve and the lower law below it")
         const double high = std::log1p(rate * std::expm1(std::min(600.0, (1 + 12 * sigma) / (2 * sigma * sigma)))) +
                             (sigma < 0.05 ? (1 + 12 * sigma) / (sigma * sigma) : 0);
         const double low = rate == 1 ? -high : -1e300;
-        const double spacing = std::min(20.0, std::max((high - std::max(low, -1.0)) / 40000, std::min(high, rate / sigma * (1 + 1 / sigma)) / fineness));
+        const double spacing = std::min(20.0, std::max((high - std::max(low, -1.0)) / 40000,
+                                                       std::min(high, rate / sigma * (1 + 1 / sigma)) / fineness));
         for (const Direction direction : {Direction::remove, Direction::add}) {
           CAPTURE(sigma);
           CAPTURE(rate);
@@ -91,7 +92,8 @@ void check(const Step& step, double spacing, LossRange range) {
 TEST_CASE("so do the laws of Laplace, approximate and replace-one steps") {
   for (const double rate : {1e-6, 0.1, 0.7, 1.0}) {
     for (const double scale : {0.02, 0.5, 1.0, 10.0, 1e4}) {
-      const double span = rate == 1 ? 2 / scale : std::log1p(rate * std::expm1(1 / scale)) - std::log1p(rate * std::expm1(-1 / scale));
+      const double span =
+          rate == 1 ? 2 / scale : std::log1p(rate * std::expm1(1 / scale)) - std::log1p(rate * std::expm1(-1 / scale));
       for (const double parts : {7.0, 100.0, 2000.5}) {
         check(LaplaceStep{scale, rate}, span / parts, {});
         check(ApproximateStep{1 / scale, 0.0, rate}, span / parts, {});
@@ -101,7 +103,8 @@ TEST_CASE("so do the laws of Laplace, approximate and replace-one steps") {
     if (rate == 1) continue;
     for (const double sigma : {0.3, 0.5, 2.0, 50.0}) {
       const double high = sigma < 1 ? 20.0 : 2 * 12 * rate / sigma;
-      for (const double fineness : {50.0, 1000.0}) check(ReplaceSampledGaussianStep{sigma, rate}, high / fineness, {-high, high});
+      for (const double fineness : {50.0, 1000.0})
+        check(ReplaceSampledGaussianStep{sigma, rate}, high / fineness, {-high, high});
     }
   }
 }

@@ -1,10 +1,9 @@
 // Certified epsilon and delta of a plan, by privacy loss distributions.
 #pragma once
 
-#include <string_view>
-
 #include <dpflash/accounting/plan.hpp>
 #include <dpflash/accounting/quantities.hpp>
+#include <string_view>
 
 namespace dpflash::accounting {
 
@@ -28,9 +27,9 @@ struct Answer {
 
 /// Bracket of the smallest epsilon >= 0 for which the plan is (epsilon, delta)-DP under its adjacency.
 /// lower is rounded down, upper up; upper - lower <= max(relative_width * upper, 1e-9) unless no engine reaches it, in
-/// which case the tightest certified bracket is returned. upper is +inf when the plan is not (epsilon, delta)-DP for any
-/// epsilon. Throws UnusableInput for a bad plan, NotComputable for a mechanism/sampling/adjacency without a sound answer
-/// or when the engine asked for by name has none. Thread-safe. Proof: docs/math/README.md.
+/// which case the tightest certified bracket is returned. upper is +inf when the plan is not (epsilon, delta)-DP for
+/// any epsilon. Throws UnusableInput for a bad plan, NotComputable for a mechanism/sampling/adjacency without a sound
+/// answer or when the engine asked for by name has none. Thread-safe. Proof: docs/math/README.md.
 Answer certified_epsilon(const Plan& plan, Delta delta, const Options& options = {});
 
 /// Bracket of the smallest delta in [0, 1] for which the plan is (epsilon, delta)-DP under its adjacency; directions,

@@ -20,7 +20,8 @@ class UnusableInput : public std::invalid_argument {
   std::string field_;
 };
 
-/// A well-formed question that has no sound answer here (for instance an adjacency that a mechanism is not defined for).
+/// A well-formed question that has no sound answer here (for instance an adjacency that a mechanism is not defined
+/// for).
 class NotComputable : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,0 +1,263 @@
+#include "lattice/jumps.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "closed_form/one_step.hpp"
+#include "lattice/composition_run.hpp"
+#include "lattice/gaussian_bins.hpp"
+#include "lattice/pilot.hpp"
+#include "lattice/table_parts.hpp"
+#include "special/rounding.hpp"
+
+namespace dpflash::accounting {
+namespace {
+
+constexpr std::size_t kCells = 1500;
+// Relative slack for the cells' masses: differences of erfc over cells a thousandth of the range wide.
+constexpr double kCellError = 1e-9;
+
+// One cell of the jump law between two losses: P-mass at its merged loss, and split onto its ends.
+struct Cell {
+  double left, right;
+  double p, merged;
+  double to_left, to_right;
+};
+
+struct JumpLaw {
+  std::vector<Cell> cells;
+  double mass = 0;    // of all jumps, rounded up
+  double beyond = 0;  // P-mass past the last cell, rounded up
+};
+
+struct Place {
+  double loss, p_above, q_above;
+};
+
+Place place(const GaussianPair& pair, double x) {
+  const double b = upper_tail(x / pair.sigma), c = upper_tail((x - 1) / pair.sigma);
+  return {std::log1p(-pair.rate) + pair.excess(x), (1 - pair.rate) * b + pair.rate * c, b};
+}
+
+JumpLaw jump_law(const GaussianPair& pair, double cut, double tail) {
+  JumpLaw law;
+  const double x0 = pair.point(cut - std::log1p(-pair.rate));
+  const double x1 = std::max({x0 + pair.sigma, 1 + pair.sigma * normal_tail_point(0.5 * tail / pair.rate),
+                              pair.sigma * normal_tail_point(0.5 * tail)});
+  Place a = place(pair, x0);
+  law.mass = a.p_above * (1 + kCellError);
+  a.loss = cut;
+  for (std::size_t i = 1; i <= kCells; ++i) {
+    const Place b = place(pair, x0 + (x1 - x0) * static_cast<double>(i) / kCells);
+    const double p = a.p_above - b.p_above, q = a.q_above - b.q_above, width = b.loss - a.loss;
+    Cell cell{a.loss, b.loss, std::max(0.0, p), a.loss, 0, std::max(0.0, p)};
+    if (p > 0 && q > 0 && width > 0) {
+      cell.merged = std::clamp(std::log(p) - std::log(q), a.loss, b.loss);
+      // the split keeps the merged loss's P- and Q-mass
+      cell.to_right = p * std::clamp(std::expm1(a.loss - cell.merged) / std::expm1(-width), 0.0, 1.0);
+      cell.to_left = std::max(0.0, p - cell.to_right);
+    }
+    if (cell.p > 0) law.cells.push_back(cell);
+    a = b;
+  }
+  law.beyond = a.p_above * (1 + kCellError);
+  return law;
+}
+
+class JumpCurves {
+ public:
+  JumpCurves(Curves without, Curves one_less, JumpLaw law, double count)
+      : without_(std::move(without)), one_less_(std::move(one_less)), law_(std::move(law)), count_(count) {}
+
+  [[nodiscard]] double upper(double epsilon) const {
+    double sum = law_.beyond;
+    double right = 0;  // the curve at the right end of the last cell is that at the left end of the next
+    bool have = false;
+    for (const Cell& c : law_.cells) {
+      const double left = have ? right : one_less_.upper.delta(epsilon - c.left);
+      right = one_less_.upper.delta(epsilon - c.right);
+      have = true;
+      sum += (c.to_left * left + c.to_right * right) * (1 + kCellError);
+    }
+    const double pair = 0.5 * count_ * count_ * law_.mass * law_.mass;
+    return std::min(1.0, (without_.upper.delta(epsilon) + count_ * sum + pair) * (1 + 1e-12));
+  }
+
+  [[nodiscard]] double lower(double epsilon) const {
+    double sum = 0;
+    for (const Cell& c : law_.cells) {
+      const double slack = 1e-12 * (std::abs(c.merged) + std::abs(epsilon)) + kCellError * (c.right - c.left);
+      sum += c.p * one_less_.lower.delta(epsilon - c.merged + slack) * (1 - kCellError);
+    }
+    return std::min(1.0, (without_.lower.delta(epsilon) + count_ * sum) * (1 - 1e-12));
+  }
+
+ private:
+  Curves without_, one_less_;
+  JumpLaw law_;
+  double count_;
+};
+
+// A point of [low, high] next to the crossing where `above` turns false; {last true, first false}.
+template <class F>
+Interval crossing(const F& above, double low, double high) {
+  for (int i = 0; i < 60 && high - low > 1e-13 * high; ++i) {
+    const double middle = 0.5 * (low + high);
+    (above(middle) ? low : high) = middle;
+  }
+  return {low, high};
+}
+
+class JumpSearch {
+ public:
+  JumpSearch(const Composition& composition, double width, const LatticeLimits& limits)
+      : composition_(composition), less_(composition), width_(width), limits_(limits) {
+    for (std::size_t i = 0; i < composition.phases.size(); ++i) {
+      const auto* s = std::get_if<SampledGaussianStep>(&composition.phases[i].step);
+      if (s == nullptr) continue;
+      ++sampled_;
+      pair_ = {s->sigma, s->rate};
+      count_ = static_cast<double>(composition.phases[i].count);
+      less_.phases[i].count -= 1;
+    }
+    std::erase_if(less_.phases, [](const Phase& p) { return p.count == 0; });
+  }
+
+  [[nodiscard]] bool applies() const { return sampled_ == 1 && !less_.phases.empty() && count_ >= 2; }
+
+  std::optional<Interval> epsilon(double delta) {
+    // one step alone, of its share or of all, brackets where a single jump puts the answer
+    double guess =
+        one_step_epsilon(SampledGaussianStep{pair_.sigma, pair_.rate}, Direction::remove, std::min(0.9, delta / count_))
+            .upper;
+    std::optional<Interval> best;
+    double finer = 1;
+    for (int pass = 0; pass < 3; ++pass) {
+      const double target = std::max(width_ * guess, 5e-10);
+      const auto curves = run(guess, target, std::min(0.1, target / std::max(guess, 1e-300)) * delta, finer);
+      if (!curves) break;
+      const Interval found = solve(*curves, delta);
+      best = best ? Interval{std::max(best->lower, found.lower), std::min(best->upper, found.upper)} : found;
+      if (best->upper - best->lower <= std::max(width_ * best->upper, 1e-9) || !std::isfinite(best->upper) ||
+          out_of_time())
+        break;
+      const double middle = 0.5 * (found.lower + found.upper);
+      finer *= std::abs(middle - guess) < 0.3 * guess ? 0.4 : 0.7;
+      guess = middle > 0 ? middle : 0.5 * guess;
+    }
+    return best;
+  }
+
+  std::optional<Interval> delta(double epsilon) {
+    const double step = one_step_delta(SampledGaussianStep{pair_.sigma, pair_.rate}, Direction::remove, epsilon).upper;
+    double guess = std::min(0.5, count_ * step);
+    std::optional<Interval> best;
+    double finer = 1;
+    for (int pass = 0; pass < 3 && guess > 0; ++pass) {
+      const auto curves = run(epsilon, width_ * std::max(std::abs(epsilon), 1e-9), width_ * guess, finer);
+      if (!curves) break;
+      const Interval found{curves->lower(epsilon), curves->upper(epsilon)};
+      best = best ? Interval{std::max(best->lower, found.lower), std::min(best->upper, found.upper)} : found;
+      if (best->upper - best->lower <= width_ * best->upper || out_of_time()) break;
+      finer *= 0.4;
+      guess = std::max(found.lower, 1e-3 * found.upper);
+    }
+    return best;
+  }
+
+ private:
+  [[nodiscard]] bool out_of_time() const {
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
+    return spent.count() > 0.6 * limits_.seconds;
+  }
+
+  static Interval solve(const JumpCurves& curves, double delta) {
+    if (curves.upper(0) <= delta) return {0, 0};
+    Interval out{0, kInfinity};
+    double high = 1e-9;
+    while (high < 1e5 && curves.upper(high) > delta) high *= 4;
+    if (high < 1e5) out.upper = crossing([&](double e) { return curves.upper(e) > delta; }, 0, high).upper;
+    if (curves.lower(0) > delta) {
+      high = std::isfinite(out.upper) ? out.upper : 1e5;
+      out.lower = curves.lower(high) > delta
+                      ? high
+                      : crossing([&](double e) { return curves.lower(e) > delta; }, 0, high).lower;
+    }
+    return out;
+  }
+
+  // Cut, tilts and spacing for an answer near epsilon with `share` of divergence to spend.
+  std::optional<JumpCurves> run(double epsilon, double target, double share, double finer) const {
+    const double mass = std::min({std::sqrt(0.1 * share), 1e10 * share, 0.05}) / count_;
+    const double x = std::max(1 + pair_.sigma * normal_tail_point(0.5 * mass / pair_.rate),
+                              pair_.sigma * normal_tail_point(0.5 * mass));
+    const double lowest = std::log1p(-pair_.rate), cut = lowest + pair_.excess(x);
+    const double tail = 1e-2 * share / count_;
+    Pilot far(composition_, Direction::remove, tail, cut), near(less_, Direction::remove, tail, cut);
+    far.aim_at_epsilon(epsilon);
+    near.aim_at_epsilon(std::min(0.0, epsilon));
+    double low = std::log(1e-22), high = std::log(20.0);
+    const bool bulk_matters = far.log_delta() > std::log(share) - 3;
+    for (int i = 0; i < 48; ++i) {
+      const double middle = 0.5 * (low + high), h = std::exp(middle);
+      const double width = std::max(near.width_at(h), bulk_matters ? far.width_at(h) : 0.0);
+      (width > 0.5 * target ? high : low) = middle;
+    }
+    double spacing =
+        finer * std::min({std::exp(low), 0.25 / far.theta(), 0.25 / near.theta(), std::max(cut - lowest, 1e-300) / 8});
+    const double least = (cut - lowest) / (0.9 * static_cast<double>(limits_.bins));
+    spacing = std::max(spacing, least);
+    for (int attempt = 0; attempt < 12; ++attempt, spacing *= 1.5) {
+      try {
+        const auto tables = step_tables(composition_, Direction::remove, far, spacing, share, cut, limits_.bins);
+        const BinTable& table = tables[sampled_index()].table;
+        const double end = table.start + static_cast<double>(table.bins()) * spacing;
+        std::vector<StepTable> fewer;
+        for (std::size_t i = 0; i < tables.size(); ++i) {
+          if (i != sampled_index() || count_ > 1) fewer.push_back(tables[i]);
+        }
+        Curves without = compose_tables(composition_, tables, far.theta(), far.deviation(), share, limits_.window);
+        Curves one_less = compose_tables(less_, fewer, near.theta(), near.deviation(), share, limits_.window);
+        return JumpCurves(std::move(without), std::move(one_less), jump_law(pair_, end, tail), count_);
+      } catch (const std::length_error&) {
+      }
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::size_t sampled_index() const {
+    std::size_t i = 0;
+    while (!std::holds_alternative<SampledGaussianStep>(composition_.phases[i].step)) ++i;
+    return i;
+  }
+
+  const Composition& composition_;
+  Composition less_;
+  double width_;
+  LatticeLimits limits_;
+  int sampled_ = 0;
+  GaussianPair pair_{1, 0.5};
+  double count_ = 0;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+std::optional<Interval> jump_epsilon(const Composition& composition, double delta, double relative_width,
+                                     const LatticeLimits& limits) {
+  JumpSearch search(composition, relative_width, limits);
+  if (!search.applies()) return std::nullopt;
+  return search.epsilon(delta);
+}
+
+std::optional<Interval> jump_delta(const Composition& composition, double epsilon, double relative_width,
+                                   const LatticeLimits& limits) {
+  JumpSearch search(composition, relative_width, limits);
+  if (!search.applies()) return std::nullopt;
+  return search.delta(epsilon);
+}
+
+}  // namespace dpflash::accounting

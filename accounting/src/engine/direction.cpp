@@ -33,14 +33,14 @@ Interval infinite_part(const Composition& composition, Direction direction) {
   return {-std::expm1(log_none + slack) * (1 - 4 * kUnit), -std::expm1(log_none - slack) * (1 + 4 * kUnit)};
 }
 
-// The composed divergence at epsilon = 0 is at most the sum of the steps' own.
+// The composed total variation is at most 1 - prod (1 - that of each step), by coupling the steps one by one.
 bool proves_zero(const Composition& composition, Direction direction, double delta) {
-  double sum = 0;
+  double log_equal = 0;
   for (const Phase& p : composition.phases) {
-    sum += static_cast<double>(p.count) * one_step_delta(p.step, direction, 0).upper;
-    if (sum > delta) return false;
+    log_equal += static_cast<double>(p.count) * std::log1p(-one_step_delta(p.step, direction, 0).upper);
   }
-  return sum * (1 + 16 * kUnit * static_cast<double>(composition.phases.size())) <= delta;
+  return -std::expm1(log_equal * (1 + 64 * kUnit * static_cast<double>(composition.phases.size()))) * (1 + 4 * kUnit) <=
+         delta;
 }
 
 // What the engines share between epsilon and delta queries.

@@ -89,18 +89,19 @@ struct Staging {
 
 // Two stages when one window would be long: groups of about sqrt(steps), coarsened so that both stages cost the same
 // width.
-Staging plan_stages(const Composition& composition, double deviation, double spacing) {
+Staging plan_stages(const Composition& composition, const TiltShape& shape, double spacing) {
   std::int64_t steps = 0;
   double hits = 0;
   for (const Phase& p : composition.phases) {
     steps += p.count;
     const auto* s = std::get_if<SampledGaussianStep>(&p.step);
-    hits += static_cast<double>(p.count) * (s != nullptr && s->sigma < 2 ? s->rate : 1.0);
+    hits += static_cast<double>(p.count) * (s != nullptr ? s->rate : 1.0);
   }
-  const double window = 18 * deviation / spacing;
+  const double window = 18 * shape.deviation / spacing;
   const auto groups = static_cast<std::int64_t>(std::sqrt(static_cast<double>(steps)));
-  // a group must be smooth enough for a coarser lattice: a spike with rare jumps is not
-  if (window < 2e5 || steps < 256 || hits < 20 * static_cast<double>(groups)) return {};
+  if (window < 2e5 || steps < 256) return {};
+  // a group must be smooth on the coarser lattice: a spike with rare jumps is not
+  if (shape.core < 3 * spacing && hits < 20 * static_cast<double>(groups)) return {};
   const double inside = static_cast<double>(steps) / static_cast<double>(groups);
   return {groups, static_cast<std::size_t>(std::max(2.0, std::sqrt(inside)))};
 }
@@ -185,20 +186,19 @@ std::vector<StepTable> step_tables(const Composition& composition, Direction dir
   return tables;
 }
 
-Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, double theta,
-                      double deviation, double delta_share, std::size_t max_window) {
-  const Run run(composition, delta_share, max_window,
-                plan_stages(composition, deviation, tables.front().table.spacing));
-  return {run.curve(tables, theta, Side::lower), run.curve(tables, theta, Side::upper)};
+Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, const TiltShape& shape,
+                      double delta_share, std::size_t max_window) {
+  const Run run(composition, delta_share, max_window, plan_stages(composition, shape, tables.front().table.spacing));
+  return {run.curve(tables, shape.theta, Side::lower), run.curve(tables, shape.theta, Side::upper)};
 }
 
 Curves run_composition(const Composition& composition, Direction direction, const Pilot& pilot, double spacing,
                        double delta_share, std::size_t max_bins, std::size_t max_window) {
   // each of two stages takes half of the width
-  if (plan_stages(composition, pilot.deviation(), spacing).groups > 1) spacing *= 0.7;
+  if (plan_stages(composition, pilot.shape(), spacing).groups > 1) spacing *= 0.7;
   spacing = natural_spacing(composition, spacing);
   const auto tables = step_tables(composition, direction, pilot, spacing, delta_share, kInfinity, max_bins);
-  return compose_tables(composition, tables, pilot.theta(), pilot.deviation(), delta_share, max_window);
+  return compose_tables(composition, tables, pilot.shape(), delta_share, max_window);
 }
 
 }  // namespace dpflash::accounting

@@ -23,8 +23,8 @@ Curves run_composition(const Composition& composition, Direction direction, cons
 std::vector<StepTable> step_tables(const Composition& composition, Direction direction, const Pilot& pilot,
                                    double spacing, double delta_share, double cut, std::size_t max_bins);
 
-/// The curves of `composition` composed of these tables, tilted by `theta`.
-Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, double theta,
-                      double deviation, double delta_share, std::size_t max_window);
+/// The curves of `composition` composed of these tables under this tilt.
+Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, const TiltShape& shape,
+                      double delta_share, std::size_t max_window);
 
 }  // namespace dpflash::accounting

@@ -219,8 +219,8 @@ class JumpSearch {
         for (std::size_t i = 0; i < tables.size(); ++i) {
           if (i != sampled_index() || count_ > 1) fewer.push_back(tables[i]);
         }
-        Curves without = compose_tables(composition_, tables, far.theta(), far.deviation(), share, limits_.window);
-        Curves one_less = compose_tables(less_, fewer, near.theta(), near.deviation(), share, limits_.window);
+        Curves without = compose_tables(composition_, tables, far.shape(), share, limits_.window);
+        Curves one_less = compose_tables(less_, fewer, near.shape(), share, limits_.window);
         return JumpCurves(std::move(without), std::move(one_less), jump_law(pair_, end, tail), count_);
       } catch (const std::length_error&) {
       }

@@ -206,6 +206,16 @@ void Pilot::aim_at_delta(double delta) {
   settle(std::exp(0.5 * (low + high)));
 }
 
+TiltShape Pilot::shape() const {
+  TiltShape out{theta_, deviation_, kInfinity};
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    double low, high;
+    tilted_range(i, 0.25, low, high);
+    out.core = std::min(out.core, high - low);
+  }
+  return out;
+}
+
 double Pilot::width_at(double spacing) const {
   double width = 0;
   for (const PilotStep& s : steps_) {

@@ -24,6 +24,13 @@ struct Cumulants {
   double value, slope, curvature;
 };
 
+/// What the composition of tables needs to know of the tilted law.
+struct TiltShape {
+  double theta;
+  double deviation;  ///< of the composed loss
+  double core;       ///< smallest central half-mass interval of a phase's single step
+};
+
 class Pilot {
  public:
   /// `tail`: P-mass per step beyond which the loss may be ignored. Losses of one step above `cut` are left out.
@@ -39,6 +46,8 @@ class Pilot {
   [[nodiscard]] double log_delta() const { return log_delta_; }
   [[nodiscard]] double deviation() const { return deviation_; }
   [[nodiscard]] double infinity() const { return infinity_; }
+
+  [[nodiscard]] TiltShape shape() const;
 
   /// Width in epsilon to expect of a lattice of this spacing.
   [[nodiscard]] double width_at(double spacing) const;

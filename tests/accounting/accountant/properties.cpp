@@ -150,8 +150,8 @@ TEST_CASE("brackets of all widths overlap") {
   for (const Plan& plan : mixed_plans()) {
     for (const Engine engine : {Engine::automatic, Engine::lattice}) {
       std::vector<Bracket> found;
-      for (const double width : {1e-2, 5e-3, 1e-3, 1e-4, 5e-5, 1e-5, 1e-6}) {
-        if (engine == Engine::lattice && width < 1e-5) continue;
+      for (const double width : {1e-2, 5e-3, 1e-3, 1e-4, 5e-5, 1e-6}) {
+        if (engine == Engine::lattice && width < 5e-5) continue;
         found.push_back(certified_epsilon(plan, Delta(1e-6), {engine, RelativeWidth(width)}).bracket);
       }
       for (const Bracket& a : found) {
@@ -187,6 +187,29 @@ TEST_CASE("delta falls in epsilon, and at a negative epsilon is at least 1 - e^e
   }
 }
 
+TEST_CASE("a release of rarely sampled events beside a Gaussian costs at least the Gaussian alone") {
+  for (const double sigma : {3.0, 5.0, 10.0, 20.0}) {
+    for (const double rate : {1e-6, 3e-5, 1e-3}) {
+      for (const std::int64_t count : {2, 200, 3000}) {
+        for (const double delta : {1e-6, 1e-11}) {
+          const Bracket alone = epsilon_of({{}, {gaussian(sigma, 1, 1)}}, delta);
+          const Plan plan{Adjacency::remove_one, {gaussian(sigma, 1, 1), gaussian(0.9, rate, count)}};
+          for (const Engine engine : {Engine::lattice, Engine::automatic}) {
+            const Bracket both = certified_epsilon(plan, Delta(delta), {engine, RelativeWidth(1e-4)}).bracket;
+            CAPTURE(sigma);
+            CAPTURE(rate);
+            CAPTURE(count);
+            CAPTURE(delta);
+            CAPTURE(engine == Engine::lattice);
+            CHECK(alone.lower <= both.upper);
+            CHECK(delta_of(plan, both.upper).lower <= delta);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("replace-one Gaussian is that of half the noise") {
   for (const double sigma : {0.5, 2.0, 30.0}) {
     const Plan replaced{Adjacency::replace_one, {gaussian(sigma, 1, 4)}};
@@ -199,9 +222,9 @@ TEST_CASE("replace-one Gaussian is that of half the noise") {
 TEST_CASE("composed approximate mechanisms meet the exact binomial sum") {
   for (const double e : {0.01, 0.1, 1.0}) {
     for (const double d : {0.0, 1e-12, 1e-5, 0.01}) {
-      for (const int k : {2, 10, 137}) {
+      for (const int k : {2, 10, 61}) {
         const Plan plan{{}, {approximate(e, d, k)}};
-        for (const double share : {0.0, 0.013, 0.21, 0.5, 0.77, 0.999, 1.5}) {
+        for (const double share : {0.0, 0.21, 0.77, 0.999, 1.5}) {
           const double epsilon = share * k * e;
           const long double truth = binomial_delta(e, d, k, epsilon);
           // the sum's own rounding is that of lgamma: some hundred units of long double
@@ -238,8 +261,9 @@ TEST_CASE("at a delta of at least the total variation epsilon is 0") {
   for (const Plan& plan : mixed_plans()) {
     const Bracket variation = delta_of(plan, 0);
     if (!(variation.upper < 1)) continue;
-    CHECK(epsilon_of(plan, std::min(variation.upper * 1.001, 0.999999)).lower == 0);
-    CHECK(epsilon_of(plan, std::min(variation.upper * 1.001, 0.999999)).upper <= 1e-9);
+    const Bracket above = epsilon_of(plan, std::min(variation.upper * 1.001, 0.999999));
+    CHECK(above.lower == 0);
+    CHECK(above.upper <= 1e-9);
     CHECK(epsilon_of(plan, variation.lower * 0.99).upper > 0);
   }
 }

@@ -89,7 +89,8 @@ Interval replace_sampled_delta(double sigma, double rate, double epsilon) {
   if (epsilon < 0) {
     const Interval mirrored = replace_sampled_delta(sigma, rate, -epsilon);
     const double scale = std::exp(epsilon), base = -std::expm1(epsilon);
-    return {(base + scale * mirrored.lower) * (1 - 8 * kUnit), std::min(1.0, (base + scale * mirrored.upper) * (1 + 8 * kUnit))};
+    return {(base + scale * mirrored.lower) * (1 - 8 * kUnit),
+            std::min(1.0, (base + scale * mirrored.upper) * (1 + 8 * kUnit))};
   }
   // With w = e^{x/s^2}, c = q e^{-1/(2 s^2)}: (1-q) + c w = e^eps ((1-q) + c / w).
   const double s2 = sigma * sigma;
@@ -126,7 +127,9 @@ struct Curves {
   Interval operator()(const SampledGaussianStep& s) const {
     return sampled([&](double e) { return gaussian_delta(1 / s.sigma, e); }, s.rate, direction, epsilon);
   }
-  Interval operator()(const ReplaceSampledGaussianStep& s) const { return replace_sampled_delta(s.sigma, s.rate, epsilon); }
+  Interval operator()(const ReplaceSampledGaussianStep& s) const {
+    return replace_sampled_delta(s.sigma, s.rate, epsilon);
+  }
   Interval operator()(const LaplaceStep& s) const {
     return sampled([&](double e) { return laplace_delta(s.scale, e); }, s.rate, direction, epsilon);
   }
@@ -135,21 +138,118 @@ struct Curves {
   }
 };
 
-// Smallest point of [0, inf) found where `good` holds; good is monotone (false, then true).
-template <class Good>
-double first_good(const Good& good) {
-  if (good(0.0)) return 0;
-  double high = 1e-12;
-  while (!good(high)) {
-    if (high > 1e300) return kInfinity;
-    high *= 4;
+// Where a bound of delta falls to its target: proved to exceed it at `low` (or low = 0), not to exceed it at `high`
+// (or high = +inf).
+struct Crossing {
+  double low = 0, high = kInfinity;
+};
+
+// Closes a Crossing to two units in the last place by the secant on sqrt(-ln bound), which is nearly linear in epsilon;
+// bisects where that leads nowhere.
+template <class Bound>
+class CrossingSearch {
+ public:
+  CrossingSearch(const Bound& bound, double target)
+      : bound_(bound), target_(target), level_(std::sqrt(-std::log(target))) {}
+
+  /// From `start` > 0; `slope` is that of sqrt(-ln bound), 0 when unknown.
+  Crossing run(double start, double slope) {
+    slope_ = slope;
+    for (double x = start; evaluate(x); x = propose()) {
+    }
+    return ends_;
   }
-  double low = high == 1e-12 ? 0 : high / 4;
-  while (true) {
-    const double middle = 0.5 * (low + high);
-    if (middle <= low || middle >= high || high - low <= 2 * kUnit * high) return high;
-    (good(middle) ? high : low) = middle;
+
+  /// Without secants, from the far left: for a bound that rises again, by its rounding, where delta is tiny.
+  Crossing run_slowly() {
+    ends_ = {};
+    evaluations_ = kSecants;
+    growth_ = 4;
+    for (double x = 1e-12; evaluate(x); x = propose()) {
+    }
+    return ends_;
   }
+
+  [[nodiscard]] double slope() const { return slope_; }
+
+ private:
+  static constexpr int kSecants = 24;  // evaluations after which the secant is given up; it takes 5 to 10
+
+  // False once the ends have met.
+  bool evaluate(double x) {
+    const double value = bound_(x);
+    const double y = std::sqrt(std::max(0.0, -std::log(value))) - level_;
+    const double slope = (y - y_) / (x - x_);
+    // differences of a few units in the last place say nothing about the slope
+    if (std::isfinite(slope) && slope > 0 && std::abs(x - x_) > 1e-9 * x) slope_ = slope;
+    x_ = x;
+    y_ = y;
+    ++evaluations_;
+    (value <= target_ ? ends_.high : ends_.low) = x;
+    if (ends_.high == kInfinity) return ends_.low <= 1e300;
+    const double middle = halfway();
+    return ends_.high - ends_.low > 4 * kUnit * ends_.high && middle > ends_.low && middle < ends_.high;
+  }
+
+  [[nodiscard]] double halfway() const {
+    const auto [low, high] = ends_;
+    if (low == 0) return high * std::min(high, 0.0625);
+    return high > 4 * low ? std::sqrt(low) * std::sqrt(high) : 0.5 * (low + high);
+  }
+
+  double propose() {
+    double x = slope_ > 0 ? x_ - y_ / slope_ : std::nan("");
+    // Resolved as far as the last point tells: look just across it for the other end.
+    const double nudge = nudge_ * kUnit * x_;
+    if (std::abs(x - x_) <= nudge) {
+      x = x_ == ends_.low ? x_ + nudge : x_ - nudge;
+      nudge_ *= 4;
+    }
+    if (ends_.high == kInfinity) {
+      const double furthest = ends_.low * std::clamp(ends_.low, 4.0, growth_);
+      return x > ends_.low && evaluations_ < kSecants ? std::min(x, furthest) : furthest;
+    }
+    return x > ends_.low && x < ends_.high && evaluations_ < kSecants ? x : halfway();
+  }
+
+  const Bound& bound_;
+  double target_, level_;
+  Crossing ends_ = {};
+  double x_ = 0, y_ = kInfinity, slope_ = 0;
+  double nudge_ = 2;
+  double growth_ = kInfinity;
+  int evaluations_ = 0;
+};
+
+// Starting points of the search; any positive number is sound.
+struct Guess {
+  double delta;
+
+  // delta = phi(a) (m(a) - m(a + mu)) with a = epsilon/mu - mu/2, Mills ratios m(x) about 1 / (x + 1)
+  [[nodiscard]] double gaussian(double mu, double target) const {
+    const double exponent = -std::log(std::min(target, 0.4));
+    double a = 1;
+    for (int i = 0; i < 3; ++i) {
+      const double ratio = mu / ((a + 1) * (a + 1 + mu));
+      a = std::sqrt(std::max(0.04, 2 * (exponent + std::log(ratio) - 0.92)));
+    }
+    return mu * (a + 0.5 * mu);
+  }
+  [[nodiscard]] double mixture(double sigma, double rate) const {
+    const double level = gaussian(1 / sigma, delta / rate);
+    return level > 30 ? level + std::log(rate) : std::log1p(rate * std::expm1(level));
+  }
+
+  double operator()(const GaussianStep& s) const { return gaussian(s.mu, delta); }
+  double operator()(const SampledGaussianStep& s) const { return mixture(s.sigma, s.rate); }
+  double operator()(const ReplaceSampledGaussianStep& s) const { return mixture(s.sigma, s.rate); }
+  double operator()(const LaplaceStep& s) const { return 1 / s.scale + 2 * std::log1p(-delta); }
+  double operator()(const ApproximateStep& s) const { return s.epsilon; }
+};
+
+double starting_point(const Step& step, double delta) {
+  const double guess = std::visit(Guess{delta}, step);
+  return guess > 1e-12 ? std::min(guess, 1e12) : 1e-12;
 }
 
 }  // namespace
@@ -160,10 +260,17 @@ Interval one_step_delta(const Step& step, Direction direction, double epsilon) {
 }
 
 Interval one_step_epsilon(const Step& step, Direction direction, double delta) {
-  const double upper = first_good([&](double e) { return one_step_delta(step, direction, e).upper <= delta; });
-  // lower delta at a smaller epsilon still exceeds the target: the answer is no smaller
-  const double past = first_good([&](double e) { return one_step_delta(step, direction, e).lower <= delta; });
-  const double lower = std::isfinite(past) ? past * (1 - 4 * kUnit) : past;
+  const auto upper_bound = [&](double e) { return one_step_delta(step, direction, e).upper; };
+  const auto lower_bound = [&](double e) { return one_step_delta(step, direction, e).lower; };
+  if (upper_bound(0) <= delta) return {0, 0};
+  CrossingSearch from_above(upper_bound, delta);
+  double upper = from_above.run(starting_point(step, delta), 0).high;
+  const double slope = from_above.slope();
+  if (upper == kInfinity) upper = from_above.run_slowly().high;
+  CrossingSearch from_below(lower_bound, delta);
+  const Crossing past = from_below.run(std::isfinite(upper) ? upper : 1, slope);
+  // the lower bound of delta still exceeds the target at past.low: the answer is no smaller
+  const double lower = std::isfinite(past.high) ? past.low : past.high;
   return {std::min(lower, upper), upper};
 }
 

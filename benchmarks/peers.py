@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """This library beside other accountants: value, time and ratio, one thread each, alternating in one run.
 
-usage: peers.py [--command PATH] [--rows NAME,...] [--peers NAME,...] [--repeats N] [--relative-width W] [--json FILE]
+usage: peers.py [--command PATH] [--benchmark PATH] [--rows NAME,...] [--peers NAME,...] [--repeats N]
+                [--relative-width W] [--starts N] [--json FILE]
 Peers: google-pld, google-rdp (PyPI dp-accounting), prv (PyPI prv-accountant). A missing one is said so in its rows.
 """
 import os
@@ -13,6 +14,7 @@ import argparse
 import functools
 import importlib.metadata
 import json
+import math
 import platform
 import statistics
 import subprocess
@@ -59,6 +61,10 @@ ROWS = [
     row("growth-1e5", "1e5 steps", [sampled(1.0, 0.01, 10 ** 5)], 1e-5, ()),
     row("growth-1e6", "1e6 steps", [sampled(1.0, 0.01, 10 ** 6)], 1e-5, ()),
     row("growth-1e7", "1e7 steps", [sampled(1.0, 0.01, 10 ** 7)], 1e-5, ()),
+    row("growth-1e9", "1e9 steps", [sampled(1.0, 0.01, 10 ** 9)], 1e-5, ()),
+] + [
+    row("growth-shrinking-1e%d" % p, "sigma 1, q 0.01 sqrt(1e3/steps), 1e%d steps" % p,
+        [sampled(1.0, 0.01 * math.sqrt(1e3 / 10 ** p), 10 ** p)], 1e-5, ()) for p in (3, 4, 5, 6, 7, 9)
 ]
 
 
@@ -149,6 +155,38 @@ def ours(command, r, width):
     return [answer["epsilon"]["lower"], answer["epsilon"]["upper"]], answer["seconds"], wall
 
 
+def steady(benchmark, r, width):
+    """Seconds of one answer in a warm process, and its bracket or value, by the Google Benchmark executable."""
+    name = "auto/%s/%g" % (r["name"], width)
+    done = subprocess.run([benchmark, "--relative_width=%r" % width, "--benchmark_filter=^%s$" % name,
+                           "--benchmark_format=json", "--benchmark_min_time=0.2"], capture_output=True, text=True,
+                          timeout=600)
+    if done.returncode or not done.stdout.strip():
+        raise RuntimeError("%s: %s" % (name, (done.stderr.strip() or "no such benchmark").splitlines()[-1]))
+    b = json.loads(done.stdout)["benchmarks"][0]
+    seconds = b["real_time"] * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}[b["time_unit"]]
+    found = b["value"] if r["kind"] == "calibrate" else [b["lower"], b["upper"]]
+    return found, seconds, {"relative width": b["relative_width"], "engine": b["label"], "peak MB": b["peak_MB"]}
+
+
+def agree(a, b):
+    """The command and the benchmark must have answered the same question."""
+    a, b = (x if isinstance(x, list) else [x, x] for x in (a, b))
+    return all(abs(x - y) <= 1e-9 * abs(y) for x, y in zip(a, b))
+
+
+def start_times(command, runs):
+    """Wall time of whole processes that answer noise 1, rate 0.01, 1000 steps at the default width, sorted."""
+    args = [command, "epsilon", "--delta", "1e-5", "--noise-multiplier", "1", "--sampling-rate", "0.01", "--steps",
+            "1000"]
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        subprocess.run(args, capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    return sorted(times)
+
+
 def import_peers():
     """Outside every timing."""
     for load in (google, lambda: __import__("prv_accountant")):
@@ -171,31 +209,48 @@ def reason(error):
     return ("%s: %s" % (type(error).__name__, error)).splitlines()[0][:90]
 
 
+STEADY = "ours, steady"
+
+
+def wanted_peers(r, args):
+    return [p for p in r["peers"] if ("google-pld" if p == "google-convolution" else p) in args.peers]
+
+
+def measure_once(r, name, args, m):
+    """Adds one timing of `name` to m["runs"]; a peer that raises is a result."""
+    try:
+        if name == "ours":
+            m["values"][name], inside, wall = ours(args.command, r, args.relative_width)
+            m["runs"].setdefault(name, []).append(inside)
+            m["runs"].setdefault("ours, whole process", []).append(wall)
+            return
+        if name == STEADY:
+            found, took, m["ours"] = steady(args.benchmark, r, args.relative_width)
+            if not agree(found, m["values"]["ours"]):
+                raise SystemExit("%s: the benchmark answers %r, the command %r" % (r["name"], found, m["values"]["ours"]))
+        else:
+            start = time.perf_counter()
+            m["values"][name] = PEERS[name](r, name)
+            took = time.perf_counter() - start
+        m["runs"].setdefault(name, []).append(took)
+    except Exception as error:
+        m["failed"][name] = reason(error)
+
+
 def measure(r, args):
     """Alternates ours and each peer, so that a change of clock or load meets all of them."""
-    runs, values, failed = {}, {}, {}
-    names = ["ours"] + [p for p in r["peers"] if p in args.peers or (p, "google-pld" in args.peers) ==
-                        ("google-convolution", True)]
+    m = {"row": r["name"], "what": r["what"], "values": {}, "failed": {}, "runs": {}}
+    names = ["ours"] + [STEADY] * bool(args.benchmark) + wanted_peers(r, args)
     for repeat in range(args.repeats):
         for name in names:
-            if name in failed or (repeat and name != "ours" and sum(runs[name]) > args.budget):
-                continue
-            try:
-                if name == "ours":
-                    values[name], inside, wall = ours(args.command, r, args.relative_width)
-                    runs.setdefault(name, []).append(inside)
-                    runs.setdefault("ours, whole process", []).append(wall)
-                    continue
-                start = time.perf_counter()
-                values[name] = PEERS[name](r, name)
-                runs.setdefault(name, []).append(time.perf_counter() - start)
-            except Exception as error:  # a peer that raises is a result
-                failed[name] = reason(error)
-    seconds = {n: statistics.median(t) for n, t in runs.items()}
-    return {"row": r["name"], "what": r["what"], "values": values, "seconds": seconds, "failed": failed,
-            "repeats": {n: len(t) for n, t in runs.items()},
-            "ratio": {n: seconds[n] / seconds["ours"] for n in seconds
-                      if seconds.get("ours") and not n.startswith("ours")}}
+            over_budget = repeat and not name.startswith("ours") and sum(m["runs"].get(name, [])) > args.budget
+            if name not in m["failed"] and not over_budget:
+                measure_once(r, name, args, m)
+    m["seconds"] = {n: statistics.median(t) for n, t in m["runs"].items()}
+    m["repeats"] = {n: len(t) for n, t in m.pop("runs").items()}
+    m["ratio"] = {to: {n: t / m["seconds"][to] for n, t in m["seconds"].items() if not n.startswith("ours")}
+                  for to in ("ours", STEADY) if to in m["seconds"]}
+    return m
 
 
 def shown(value):
@@ -204,19 +259,44 @@ def shown(value):
     return "%.9g" % value
 
 
+def milliseconds(seconds):
+    return "%.3g ms" % (1e3 * seconds)
+
+
+def our_time(m):
+    took = "first call %s (process %s)" % tuple(milliseconds(m["seconds"][n]) for n in ("ours", "ours, whole process"))
+    if STEADY in m["seconds"]:
+        took = "**%s**, " % milliseconds(m["seconds"][STEADY]) + took
+    elif STEADY in m["failed"]:
+        took = m["failed"][STEADY] + ", " + took
+    return took
+
+
 def print_row(m):
     first = m["what"]
     for name in ["ours"] + [n for n in PEERS if n in m["values"] or n in m["failed"]]:
         if name in m["failed"]:
-            cells = [m["failed"][name], "-", "-"]
+            cells = [m["failed"][name], "-", "-", "-"]
+        elif name == "ours":
+            value = shown(m["values"][name])
+            if "ours" in m:
+                value += ", width %.1e, %s" % (m["ours"]["relative width"], m["ours"]["engine"])
+            cells = [value, our_time(m), "1", "1"]
         else:
-            took = "%.3g ms" % (1e3 * m["seconds"][name])
-            if name == "ours":
-                took += " (process %.3g ms)" % (1e3 * m["seconds"]["ours, whole process"])
-            ratio = "%.3g" % m["ratio"][name] if name in m["ratio"] else "1" if name == "ours" else "-"
-            cells = [shown(m["values"][name]), took, ratio]
+            ratios = [m["ratio"].get(to, {}).get(name) for to in (STEADY, "ours")]
+            cells = [shown(m["values"][name]), milliseconds(m["seconds"][name])]
+            cells += ["-" if x is None else "%.3g" % x for x in ratios]
         print("| %s | %s | %s |" % (first, name, " | ".join(cells)), flush=True)
         first = ""
+
+
+def print_growth(measured):
+    for which, who in ((STEADY, "steady time"), ("ours", "first call")):
+        took = {m["row"]: m["seconds"][which] for m in measured if which in m["seconds"]}
+        for series, what in (("growth", "q 0.01"), ("growth-shrinking", "q 0.01 sqrt(1e3/steps)")):
+            least, most = series + "-1e3", series + "-1e7"
+            if least in took and most in took:
+                print("- from 1e3 to 1e7 steps, %s, our %s grows by %.2f" % (what, who, took[most] / took[least]))
 
 
 def versions():
@@ -238,6 +318,8 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", default=os.path.join(here, "..", "build", "release", "cli", "dpflash"))
+    parser.add_argument("--benchmark", default="", help="the executable accounting_benchmark: also time a warm process")
+    parser.add_argument("--starts", type=int, default=50, help="processes started to time the command as a whole")
     parser.add_argument("--rows", default="", help="names, comma separated; all by default: " +
                         ", ".join(r["name"] for r in ROWS))
     parser.add_argument("--peers", default=",".join(ALL), help="comma separated; empty for ours alone")
@@ -254,16 +336,23 @@ def main():
     import_peers()
     about = versions()
     print("  ".join("%s %s" % (k, v or "not installed") for k, v in about.items()))
-    print("one thread each; relative width %g; ratio: the peer's time over our in-process time\n" % args.relative_width)
-    print("| work | who | epsilon or noise | median time | ratio |\n|---|---|---|---|---|")
+    print("\none thread each; relative width asked %g; medians of %d alternating repeats; ratio: the peer's time over ours\n"
+          % (args.relative_width, args.repeats))
+    print("| work | who | epsilon or noise | time | ratio to steady | ratio to first call |\n|---|---|---|---|---|---|")
     measured = []
     for r in ROWS:
         if not wanted or r["name"] in wanted:
             measured.append(measure(r, args))
             print_row(measured[-1])
-    growth = {m["row"]: m["seconds"]["ours"] for m in measured if m["row"].startswith("growth") and "ours" in m["seconds"]}
-    if {"growth-1e3", "growth-1e7"} <= growth.keys():
-        print("\nour time from 1e3 to 1e7 steps grows by %.2f" % (growth["growth-1e7"] / growth["growth-1e3"]))
+    print()
+    print_growth(measured)
+    peak = [(m["ours"]["peak MB"], m["row"]) for m in measured if "ours" in m]
+    if peak:
+        print("- our largest resident memory: %.0f MB (%s)" % max(peak))
+    if args.starts > 0:
+        starts = start_times(args.command, args.starts)
+        print("- process start to answer, sigma 1, q 0.01, 1e3 steps, %d processes: median %s, slowest %s" %
+              (len(starts), milliseconds(statistics.median(starts)), milliseconds(starts[-1])))
     if args.json:
         for m in measured:
             m["values"] = {n: finite(v) for n, v in m["values"].items()}

@@ -235,6 +235,11 @@ HalfBins gaussian_half_bins(const GaussianPair& pair, double first, double width
   return out;
 }
 
+GaussianBin gaussian_bin(const GaussianPair& pair, double from, double to) {
+  const HalfBin bin = WideHalfBin(pair, from, to).integrate();
+  return {bin.rise, bin.fall, bin.error};
+}
+
 double gaussian_left_fall(const GaussianPair& pair, double end) {
   const double y = pair.excess(end);
   return WideHalfBin(pair, pair.plain() ? y - 1e4 : -1.0, y).integrate().fall;

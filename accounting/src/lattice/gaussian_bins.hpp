@@ -30,6 +30,12 @@ struct GaussianPair {
 /// rate is below 1 (such bins hold what lies at the singular end). width in (0, 100].
 HalfBins gaussian_half_bins(const GaussianPair& pair, double first, double width, std::size_t count);
 
+/// One bin of excess losses (from, to], 0 < from: rise and fall as above, to the relative error `error`.
+struct GaussianBin {
+  double rise = 0, fall = 0, error = 0;
+};
+GaussianBin gaussian_bin(const GaussianPair& pair, double from, double to);
+
 /// int_{x <= end} (e^{ell(end)} dQ - dP) and its relative error bound 1e3 u: the left cell's fall.
 double gaussian_left_fall(const GaussianPair& pair, double end);
 

@@ -17,53 +17,54 @@ namespace dpflash::accounting {
 namespace {
 
 constexpr std::size_t kCells = 1500;
-// Relative slack for the cells' masses: differences of erfc over cells a thousandth of the range wide.
-constexpr double kCellError = 1e-9;
+// Relative slack for the masses of the far tails, differences of none.
+constexpr double kTailError = 1e-9;
 
-// One cell of the jump law between two losses: P-mass at its merged loss, and split onto its ends.
+// One cell of the jump law between two losses: its P-mass split onto its ends with the Q-mass kept, and merged.
 struct Cell {
   double left, right;
-  double p, merged;
-  double to_left, to_right;
+  double to_left, to_right;  // rounded up
+  double p, merged;          // rounded down
 };
 
 struct JumpLaw {
   std::vector<Cell> cells;
   double mass = 0;    // of all jumps, rounded up
   double beyond = 0;  // P-mass past the last cell, rounded up
+  double slack = 0;   // absolute error of every loss, besides a relative one
 };
 
-struct Place {
-  double loss, p_above, q_above;
-};
-
-Place place(const GaussianPair& pair, double x) {
+double p_above(const GaussianPair& pair, double x) {
   const double b = upper_tail(x / pair.sigma), c = upper_tail((x - 1) / pair.sigma);
-  return {std::log1p(-pair.rate) + pair.excess(x), (1 - pair.rate) * b + pair.rate * c, b};
+  return ((1 - pair.rate) * b + pair.rate * c) * (1 + kTailError);
 }
 
+// The part of one step's pair with excess losses above `cut`; `tail`: P-mass that may be taken as an infinite loss.
 JumpLaw jump_law(const GaussianPair& pair, double cut, double tail) {
   JumpLaw law;
-  const double x0 = pair.point(cut - std::log1p(-pair.rate));
+  const double lowest = std::log1p(-pair.rate);
+  const double x0 = pair.point(cut);
   const double x1 = std::max({x0 + pair.sigma, 1 + pair.sigma * normal_tail_point(0.5 * tail / pair.rate),
                               pair.sigma * normal_tail_point(0.5 * tail)});
-  Place a = place(pair, x0);
-  law.mass = a.p_above * (1 + kCellError);
-  a.loss = cut;
+  law.mass = p_above(pair, x0);
+  law.beyond = p_above(pair, x1);
+  law.slack = 16 * kUnit * std::abs(lowest);
+  double from = cut;
   for (std::size_t i = 1; i <= kCells; ++i) {
-    const Place b = place(pair, x0 + (x1 - x0) * static_cast<double>(i) / kCells);
-    const double p = a.p_above - b.p_above, q = a.q_above - b.q_above, width = b.loss - a.loss;
-    Cell cell{a.loss, b.loss, std::max(0.0, p), a.loss, 0, std::max(0.0, p)};
-    if (p > 0 && q > 0 && width > 0) {
-      cell.merged = std::clamp(std::log(p) - std::log(q), a.loss, b.loss);
-      // the split keeps the merged loss's P- and Q-mass
-      cell.to_right = p * std::clamp(std::expm1(a.loss - cell.merged) / std::expm1(-width), 0.0, 1.0);
-      cell.to_left = std::max(0.0, p - cell.to_right);
+    const double to = pair.excess(x0 + (x1 - x0) * static_cast<double>(i) / kCells), width = to - from;
+    if (!(width > 0)) continue;
+    const GaussianBin bin = gaussian_bin(pair, from, to);
+    const double to_right = bin.rise / -std::expm1(-width), to_left = bin.fall / std::expm1(width),
+                 p = to_left + to_right;
+    // widths are differences of relatively exact losses
+    const double error = bin.error + 16 * kUnit * (to / width + 1);
+    if (p > 0) {
+      const double merged = from - std::log1p(-std::min(bin.rise / p * (1 - error), 1 - kUnit));
+      law.cells.push_back({lowest + from, lowest + to, to_left * (1 + error), to_right * (1 + error),
+                           p * std::max(0.0, 1 - error), lowest + std::clamp(merged, from, to)});
     }
-    if (cell.p > 0) law.cells.push_back(cell);
-    a = b;
+    from = to;
   }
-  law.beyond = a.p_above * (1 + kCellError);
   return law;
 }
 
@@ -74,13 +75,13 @@ class JumpCurves {
 
   [[nodiscard]] double upper(double epsilon) const {
     double sum = law_.beyond;
-    double right = 0;  // the curve at the right end of the last cell is that at the left end of the next
-    bool have = false;
+    double at_left = 0, last = -kInfinity;  // a cell's right end is the next one's left
     for (const Cell& c : law_.cells) {
-      const double left = have ? right : one_less_.upper.delta(epsilon - c.left);
-      right = one_less_.upper.delta(epsilon - c.right);
-      have = true;
-      sum += (c.to_left * left + c.to_right * right) * (1 + kCellError);
+      if (c.left != last) at_left = one_less_.upper.delta(level(epsilon, c.left, -1));
+      const double at_right = one_less_.upper.delta(level(epsilon, c.right, -1));
+      sum += c.to_left * at_left + c.to_right * at_right;
+      at_left = at_right;
+      last = c.right;
     }
     const double pair = 0.5 * count_ * count_ * law_.mass * law_.mass;
     return std::min(1.0, (without_.upper.delta(epsilon) + count_ * sum + pair) * (1 + 1e-12));
@@ -88,14 +89,16 @@ class JumpCurves {
 
   [[nodiscard]] double lower(double epsilon) const {
     double sum = 0;
-    for (const Cell& c : law_.cells) {
-      const double slack = 1e-12 * (std::abs(c.merged) + std::abs(epsilon)) + kCellError * (c.right - c.left);
-      sum += c.p * one_less_.lower.delta(epsilon - c.merged + slack) * (1 - kCellError);
-    }
+    for (const Cell& c : law_.cells) sum += c.p * one_less_.lower.delta(level(epsilon, c.merged, 1));
     return std::min(1.0, (without_.lower.delta(epsilon) + count_ * sum) * (1 - 1e-12));
   }
 
  private:
+  // epsilon minus a loss, moved by the losses' error to the side given
+  [[nodiscard]] double level(double epsilon, double loss, double sign) const {
+    return epsilon - loss + sign * (law_.slack + 16 * kUnit * (std::abs(loss) + std::abs(epsilon)));
+  }
+
   Curves without_, one_less_;
   JumpLaw law_;
   double count_;
@@ -221,7 +224,7 @@ class JumpSearch {
         }
         Curves without = compose_tables(composition_, tables, far.shape(), share, limits_.window);
         Curves one_less = compose_tables(less_, fewer, near.shape(), share, limits_.window);
-        return JumpCurves(std::move(without), std::move(one_less), jump_law(pair_, end, tail), count_);
+        return JumpCurves(std::move(without), std::move(one_less), jump_law(pair_, end - lowest, tail), count_);
       } catch (const std::length_error&) {
       }
     }

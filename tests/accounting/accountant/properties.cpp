@@ -163,7 +163,7 @@ TEST_CASE("brackets of all widths overlap") {
 
 TEST_CASE("the two questions are consistent") {
   for (const Plan& plan : mixed_plans()) {
-    for (const double delta : {0.01, 1e-5, 1e-10}) {
+    for (const double delta : {0.01, 1e-8}) {
       CAPTURE(delta);
       const Bracket epsilon = epsilon_of(plan, delta, 1e-5);
       if (!std::isfinite(epsilon.upper)) continue;
@@ -188,9 +188,9 @@ TEST_CASE("delta falls in epsilon, and at a negative epsilon is at least 1 - e^e
 }
 
 TEST_CASE("a release of rarely sampled events beside a Gaussian costs at least the Gaussian alone") {
-  for (const double sigma : {3.0, 5.0, 10.0, 20.0}) {
-    for (const double rate : {1e-6, 3e-5, 1e-3}) {
-      for (const std::int64_t count : {2, 200, 3000}) {
+  for (const double sigma : {5.0, 20.0}) {
+    for (const double rate : {1e-6, 3e-5}) {
+      for (const std::int64_t count : {200, 3000}) {
         for (const double delta : {1e-6, 1e-11}) {
           const Bracket alone = epsilon_of({{}, {gaussian(sigma, 1, 1)}}, delta);
           const Plan plan{Adjacency::remove_one, {gaussian(sigma, 1, 1), gaussian(0.9, rate, count)}};

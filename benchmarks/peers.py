@@ -239,7 +239,7 @@ def measure_once(r, name, args, m):
 
 def measure(r, args):
     """Alternates ours and each peer, so that a change of clock or load meets all of them."""
-    m = {"row": r["name"], "what": r["what"], "values": {}, "failed": {}, "runs": {}}
+    m = {"row": r["name"], "what": r["what"], "width asked": args.relative_width, "values": {}, "failed": {}, "runs": {}}
     names = ["ours"] + [STEADY] * bool(args.benchmark) + wanted_peers(r, args)
     for repeat in range(args.repeats):
         for name in names:
@@ -280,7 +280,9 @@ def print_row(m):
         elif name == "ours":
             value = shown(m["values"][name])
             if "ours" in m:
-                value += ", width %.1e, %s" % (m["ours"]["relative width"], m["ours"]["engine"])
+                width = m["ours"]["relative width"]
+                value += ", width %.2e%s, %s" % (width, " (wider than asked)" * (width > m["width asked"]),
+                                                 m["ours"]["engine"])
             cells = [value, our_time(m), "1", "1"]
         else:
             ratios = [m["ratio"].get(to, {}).get(name) for to in (STEADY, "ours")]

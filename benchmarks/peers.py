@@ -227,7 +227,8 @@ def measure_once(r, name, args, m):
         if name == STEADY:
             found, took, m["ours"] = steady(args.benchmark, r, args.relative_width)
             if not agree(found, m["values"]["ours"]):
-                raise SystemExit("%s: the benchmark answers %r, the command %r" % (r["name"], found, m["values"]["ours"]))
+                raise SystemExit("%s: the benchmark answers %r, the command %r" %
+                                 (r["name"], found, m["values"]["ours"]))
         else:
             start = time.perf_counter()
             m["values"][name] = PEERS[name](r, name)
@@ -239,7 +240,8 @@ def measure_once(r, name, args, m):
 
 def measure(r, args):
     """Alternates ours and each peer, so that a change of clock or load meets all of them."""
-    m = {"row": r["name"], "what": r["what"], "width asked": args.relative_width, "values": {}, "failed": {}, "runs": {}}
+    m = {"row": r["name"], "what": r["what"], "width asked": args.relative_width, "values": {}, "failed": {},
+         "runs": {}}
     names = ["ours"] + [STEADY] * bool(args.benchmark) + wanted_peers(r, args)
     for repeat in range(args.repeats):
         for name in names:

@@ -55,26 +55,24 @@ struct Query {
   }
 };
 
-Interval both(const Interval& a, const Interval& b) { return {std::max(a.lower, b.lower), std::min(a.upper, b.upper)}; }
-
 template <class Invert, class Lattice>
 DirectionAnswer ask(const Query& query, Engine engine, const Invert& invert, const Lattice& lattice) {
-  if (engine == Engine::lattice) return {both(query.start, lattice()), Engine::lattice};
+  if (engine == Engine::lattice) return {meet(query.start, lattice()), Engine::lattice};
   if (engine == Engine::inversion) {
     const auto found = invert(kDearWork);
     if (!found)
       throw NotComputable("the inversion engine has no certified answer for this plan; use --engine auto or lattice");
-    return {both(query.start, *found), Engine::inversion};
+    return {meet(query.start, *found), Engine::inversion};
   }
   Interval best = query.start;
   if (const auto found = invert(kCheapWork)) {
-    best = both(best, *found);
+    best = meet(best, *found);
     if (query.narrow(best)) return {best, Engine::inversion};
   }
   const Interval from_inversion = best;
-  best = both(best, lattice());
+  best = meet(best, lattice());
   if (query.narrow(best)) return {best, Engine::lattice};
-  if (const auto found = invert(kDearWork)) best = both(best, *found);
+  if (const auto found = invert(kDearWork)) best = meet(best, *found);
   const bool inversion = best.upper == from_inversion.upper && best.lower == from_inversion.lower;
   return {best, inversion ? Engine::inversion : Engine::lattice};
 }

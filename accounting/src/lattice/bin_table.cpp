@@ -11,14 +11,21 @@ namespace {
 // Rounding of a handful of sums and products of positive terms, beyond the table's own error.
 constexpr double kSumError = 16 * kUnit;
 
+// Adds a negative mass, rounded down.
+void absorb(double& mass, double negative) {
+  mass += negative * (1 + kSumError);
+  mass -= 2 * kUnit * std::abs(mass);
+}
+
 // Cuts the curve off at the largest node b below which it only falls by that: with S(a) = sum_{j > b} p_j (1 - a /
 // a_j), linear in a, both S(0) >= 0 and S(a_b) >= 0. Used when the last atom is negative; atoms before it are not.
 void drop_right_end(std::vector<double>& mass, double spacing) {
   const double shrink = std::exp(-spacing);
-  double p_sum = 0, q_sum = 0;  // of the dropped atoms; Q-masses relative to the loss of the node under test
+  double p_sum = 0, q_sum = 0, size = 0;  // of the dropped atoms; Q-masses relative to the loss of the node under test
   for (std::size_t b = mass.size(); b-- > 0;) {
-    if (b + 1 < mass.size() && p_sum >= 0 && p_sum * (1 - kSumError) >= q_sum) return;
+    if (b + 1 < mass.size() && p_sum >= 1e-10 * size && p_sum - q_sum >= 1e-10 * size) return;
     p_sum += mass[b];
+    size += std::abs(mass[b]);
     q_sum = (q_sum + mass[b]) * shrink;
     if (b > 0) mass[b] = 0;
   }
@@ -53,14 +60,14 @@ void lower_hull(std::vector<double>& mass, double spacing) {
       return;
     }
     if (a < 0) {
-      mass[at(c)] += m * (1 + kSumError);
+      absorb(mass[at(c)], m);
       j = c;
       continue;
     }
     const double right =
         std::expm1(-static_cast<double>(j - a) * spacing) / std::expm1(-static_cast<double>(c - a) * spacing);
-    mass[at(c)] += m * right * (1 + kSumError);
-    mass[at(a)] += m * (1 - right) * (1 + kSumError);
+    absorb(mass[at(c)], m * right);
+    absorb(mass[at(a)], m * (1 - right));
     j = mass[at(a)] < 0 ? a : c;
   }
 }
@@ -161,9 +168,11 @@ LatticeLaw lower_law(const BinTable& table) {
     if (table.half_rise[0] > 0) drop[1] = std::max(drop[1], over(table.whole_fall[0], 0));
     // At the last inner node the curve may be pinned to the chord that ends in the tail: d is then exactly whole_rise,
     // known only to its error, so that it is rounded by the sign with which it enters.
-    const bool pinned = over(table.whole_rise[n - 1], n - 1) >= drop[n - 1];
-    const double low_pin = pinned ? under(table.whole_rise[n - 1], n - 1) : drop[n - 1];
-    if (pinned) drop[n - 1] = over(table.whole_rise[n - 1], n - 1);
+    // half_rise never exceeds whole_rise, so only the neighbour's half_fall can ask for more.
+    const bool pinned = under(table.whole_rise[n - 1], n - 1) >= over(table.half_fall[n - 2], n - 2);
+    const double low_pin =
+        pinned ? under(table.whole_rise[n - 1], n - 1) : std::max(drop[n - 1], over(table.whole_rise[n - 1], n - 1));
+    drop[n - 1] = pinned ? over(table.whole_rise[n - 1], n - 1) : low_pin;
     const double last = pinned ? tail : tail + c2 * (under(table.whole_rise[n - 1], n - 1) - drop[n - 1]);
     if (last < 0) {  // the density falls too fast for this bin: round its mass down to its left node
       tail += under(table.whole_rise[n - 1] * c2 + table.whole_fall[n - 1] * c1, n - 1) * (1 - kSumError);

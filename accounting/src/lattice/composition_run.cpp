@@ -71,8 +71,8 @@ std::vector<Power> powers_of(const Group& group) {
 }
 
 void check(const Window& window, std::size_t max_window) {
-  if (static_cast<double>(window.high - window.low) > static_cast<double>(max_window))
-    throw std::length_error("window too long");
+  const double length = static_cast<double>(window.high - window.low);
+  if (length > static_cast<double>(max_window)) throw TooLong(length / static_cast<double>(max_window));
 }
 
 Composed last_stage(const Group& group, std::size_t max_window) {
@@ -180,7 +180,13 @@ std::vector<StepTable> step_tables(const Composition& composition, Direction dir
     if (truncated) range.high = cut;
     StepTable made = step_table(phase.step, spacing, range, max_bins);
     if (truncated) made.table.right_p = made.table.right_q = made.table.right_rise = 0;
-    if (direction == Direction::add && !symmetric(phase.step)) made.table = made.table.exchanged();
+    const double reach = std::abs(made.table.start) + static_cast<double>(made.table.bins()) * spacing;
+    if (direction == Direction::add && !symmetric(phase.step)) {
+      made.table = made.table.exchanged();
+      made.loss_error += 4 * kUnit * reach;  // the new start is rounded
+    }
+    // mu comes out of a sum and a root, to 8 ulps: |L' - L| <= 8 u (|L| + mu^2)
+    if (const auto* g = std::get_if<GaussianStep>(&phase.step)) made.loss_error += 32 * kUnit * (reach + g->mu * g->mu);
     tables.push_back(std::move(made));
   }
   return tables;
@@ -189,7 +195,10 @@ std::vector<StepTable> step_tables(const Composition& composition, Direction dir
 Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, const TiltShape& shape,
                       double delta_share, std::size_t max_window) {
   const Run run(composition, delta_share, max_window, plan_stages(composition, shape, tables.front().table.spacing));
-  return {run.curve(tables, shape.theta, Side::lower), run.curve(tables, shape.theta, Side::upper)};
+  Curves out{run.curve(tables, shape.theta, Side::lower), run.curve(tables, shape.theta, Side::upper)};
+  for (const StepTable& t : tables) out.work += static_cast<double>(t.table.bins());
+  out.work += static_cast<double>(out.lower.nodes() + out.upper.nodes());
+  return out;
 }
 
 Curves run_composition(const Composition& composition, Direction direction, const Pilot& pilot, double spacing,

@@ -10,6 +10,7 @@ namespace dpflash::accounting {
 
 struct Curves {
   ComposedCurve lower, upper;
+  double work = 0;  ///< bins and nodes handled
 };
 
 /// Tables, laws, tilts, windows and transforms for both sides, in one stage or, where the window would be long, in two

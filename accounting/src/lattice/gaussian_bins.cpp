@@ -100,7 +100,8 @@ DPFLASH_MULTIVERSION void narrow_half_bins(const Shape& shape, std::size_t from,
     const simd::V shift =
         kUnit * (variance * (8.0 + 2.0 * magnitude(level) + 2.0 * std::abs(shape.log_odds) + 2.0 * magnitude(y)) +
                  8.0 * (magnitude(x) + 1.0));
-    const simd::V error = kUnit * (80.0 + 4.0 * standard * standard) + (magnitude(from_one) / variance + t) * shift;
+    const simd::V error =
+        kUnit * (80.0 + 4.0 * standard * standard) + 2.0 * (magnitude(from_one) / variance + t) * shift;
     const simd::V rise = density * m.rise, fall = density * m.fall, q_mass = density * m.one / rest;
     for (std::size_t lane = 0; lane < simd::kLanes && i + lane < count; ++lane) {
       out.rise[i + lane] = rise[lane];
@@ -145,7 +146,7 @@ class WideHalfBin {
     const double z = nearest + 9;
     const double shift =
         16 * (variance_ * (1 + std::abs(y_left_) + 2 * std::abs(std::log(pair_.rate))) + std::abs(end) + 1);
-    out_.error = kUnit * (256 + 4 * z * z + shift * z / pair_.sigma);
+    out_.error = kUnit * (256 + 4 * z * z + 2 * shift * z / pair_.sigma);
     return out_;
   }
 

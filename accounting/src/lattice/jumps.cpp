@@ -1,9 +1,7 @@
 #include "lattice/jumps.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <stdexcept>
 #include <vector>
 
 #include "closed_form/one_step.hpp"
@@ -129,7 +127,7 @@ class JumpSearch {
     std::erase_if(less_.phases, [](const Phase& p) { return p.count == 0; });
   }
 
-  [[nodiscard]] bool applies() const { return sampled_ == 1 && !less_.phases.empty() && count_ >= 2; }
+  [[nodiscard]] bool applies() const { return sampled_ == 1 && composition_.phases.size() == 1 && count_ >= 2; }
 
   std::optional<Interval> epsilon(double delta) {
     // one step alone, of its share or of all, brackets where a single jump puts the answer
@@ -143,9 +141,8 @@ class JumpSearch {
       const auto curves = run(guess, target, std::min(0.1, target / std::max(guess, 1e-300)) * delta, finer);
       if (!curves) break;
       const Interval found = solve(*curves, delta);
-      best = best ? Interval{std::max(best->lower, found.lower), std::min(best->upper, found.upper)} : found;
-      if (best->upper - best->lower <= std::max(width_ * best->upper, 1e-9) || !std::isfinite(best->upper) ||
-          out_of_time())
+      best = best ? meet(*best, found) : found;
+      if (best->upper - best->lower <= std::max(width_ * best->upper, 1e-9) || !std::isfinite(best->upper) || spent())
         break;
       const double middle = 0.5 * (found.lower + found.upper);
       finer *= std::abs(middle - guess) < 0.3 * guess ? 0.4 : 0.7;
@@ -163,8 +160,8 @@ class JumpSearch {
       const auto curves = run(epsilon, width_ * std::max(std::abs(epsilon), 1e-9), width_ * guess, finer);
       if (!curves) break;
       const Interval found{curves->lower(epsilon), curves->upper(epsilon)};
-      best = best ? Interval{std::max(best->lower, found.lower), std::min(best->upper, found.upper)} : found;
-      if (best->upper - best->lower <= width_ * best->upper || out_of_time()) break;
+      best = best ? meet(*best, found) : found;
+      if (best->upper - best->lower <= width_ * best->upper || spent()) break;
       finer *= 0.4;
       guess = std::max(found.lower, 1e-3 * found.upper);
     }
@@ -172,10 +169,7 @@ class JumpSearch {
   }
 
  private:
-  [[nodiscard]] bool out_of_time() const {
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
-    return spent.count() > 0.6 * limits_.seconds;
-  }
+  [[nodiscard]] bool spent() const { return work_ > 0.6 * limits_.work; }
 
   static Interval solve(const JumpCurves& curves, double delta) {
     if (curves.upper(0) <= delta) return {0, 0};
@@ -193,7 +187,7 @@ class JumpSearch {
   }
 
   // Cut, tilts and spacing for an answer near epsilon with `share` of divergence to spend.
-  std::optional<JumpCurves> run(double epsilon, double target, double share, double finer) const {
+  std::optional<JumpCurves> run(double epsilon, double target, double share, double finer) {
     const double mass = std::min({std::sqrt(0.1 * share), 1e10 * share, 0.05}) / count_;
     const double x = std::max(1 + pair_.sigma * normal_tail_point(0.5 * mass / pair_.rate),
                               pair_.sigma * normal_tail_point(0.5 * mass));
@@ -213,7 +207,7 @@ class JumpSearch {
         finer * std::min({std::exp(low), 0.25 / far.theta(), 0.25 / near.theta(), std::max(cut - lowest, 1e-300) / 8});
     const double least = (cut - lowest) / (0.9 * static_cast<double>(limits_.bins));
     spacing = std::max(spacing, least);
-    for (int attempt = 0; attempt < 12; ++attempt, spacing *= 1.5) {
+    for (int attempt = 0; attempt < 12; ++attempt) {
       try {
         const auto tables = step_tables(composition_, Direction::remove, far, spacing, share, cut, limits_.bins);
         const BinTable& table = tables[sampled_index()].table;
@@ -224,8 +218,11 @@ class JumpSearch {
         }
         Curves without = compose_tables(composition_, tables, far.shape(), share, limits_.window);
         Curves one_less = compose_tables(less_, fewer, near.shape(), share, limits_.window);
+        work_ += without.work + one_less.work;
         return JumpCurves(std::move(without), std::move(one_less), jump_law(pair_, end - lowest, tail), count_);
-      } catch (const std::length_error&) {
+      } catch (const TooLong& e) {
+        work_ += 0.02 * limits_.work;
+        spacing *= std::clamp(1.02 * e.factor, 1.05, 1e6);
       }
     }
     return std::nullopt;
@@ -244,7 +241,7 @@ class JumpSearch {
   int sampled_ = 0;
   GaussianPair pair_{1, 0.5};
   double count_ = 0;
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  double work_ = 0;
 };
 
 }  // namespace

@@ -1,10 +1,8 @@
 #include "lattice/lattice.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
-#include <stdexcept>
 #include <vector>
 
 #include "lattice/composition_run.hpp"
@@ -38,7 +36,7 @@ class Search {
       Interval found{curves->lower.epsilon(delta), curves->upper.epsilon(delta)};
       merge(best, found);
       const double gap = best.upper - best.lower;
-      if (gap <= std::max(width_ * best.upper, 2 * kAbsolute) || out_of_time()) break;
+      if (gap <= std::max(width_ * best.upper, 2 * kAbsolute) || spent()) break;
       // a bracket that says where the answer is beats the pilot's guess
       if (gap < 0.5 * best.upper && std::abs(best.upper - pilot.epsilon()) > 0.3 * pilot.deviation()) {
         pilot.aim_at_epsilon(0.5 * (best.lower + best.upper));
@@ -61,7 +59,7 @@ class Search {
       if (!curves) break;
       merge(best, {curves->lower.delta(epsilon), curves->upper.delta(epsilon)});
       const double gap = best.upper - best.lower;
-      if (gap <= width_ * best.upper || out_of_time()) break;
+      if (gap <= width_ * best.upper || spent()) break;
       if (best.lower > 0) scale = best.lower;
       if (!refine(spacing, gap / (width_ * best.upper))) break;
     }
@@ -70,24 +68,24 @@ class Search {
 
  private:
   static void merge(Interval& best, const Interval& found) {
-    if (!(found.lower <= found.upper)) return;  // NaN: nothing learnt
-    best.lower = std::max(best.lower, found.lower);
-    best.upper = std::min(best.upper, found.upper);
+    if (std::isnan(found.lower) || std::isnan(found.upper)) return;
+    best = meet(best, {std::min(found.lower, found.upper), std::max(found.lower, found.upper)});
   }
 
-  [[nodiscard]] bool out_of_time() const {
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
-    return spent.count() > limits_.seconds;
-  }
+  [[nodiscard]] bool spent() const { return work_ > limits_.work; }
 
   // Runs at the spacing that the pilot expects to reach `target` in epsilon, or at the refined one if given.
   std::optional<Curves> run(const Pilot& pilot, double target, double delta_share, double& spacing) {
     if (spacing == 0) spacing = first_spacing(pilot, target);
-    for (int attempt = 0; attempt < 24; ++attempt) {
+    for (int attempt = 0; attempt < 24 && std::isfinite(spacing); ++attempt) {
       try {
-        return run_composition(composition_, direction_, pilot, spacing, delta_share, limits_.bins, limits_.window);
-      } catch (const std::length_error&) {
-        spacing *= 1.5;
+        Curves curves =
+            run_composition(composition_, direction_, pilot, spacing, delta_share, limits_.bins, limits_.window);
+        work_ += curves.work;
+        return curves;
+      } catch (const TooLong& e) {
+        work_ += 0.02 * limits_.work;
+        spacing *= std::clamp(1.02 * e.factor, 1.05, 1e6);
         coarsest_ = std::max(coarsest_, spacing * 0.99);
       }
     }
@@ -101,7 +99,7 @@ class Search {
       (pilot.width_at(std::exp(middle)) > 0.8 * target ? high : low) = middle;
     }
     // the tilt must not vary much over a bin, nor a bin be wider than the bulk of the sum
-    return std::min({std::exp(low), 0.25 / pilot.theta(), std::max(0.1 * pilot.deviation(), 0.01 / pilot.theta())});
+    return std::min({std::exp(low), 1 / pilot.theta(), std::max(0.1 * pilot.deviation(), 0.01 / pilot.theta())});
   }
 
   // A spacing for `excess` times too wide a bracket; false when the limits forbid one.
@@ -122,7 +120,7 @@ class Search {
   LatticeLimits limits_;
   double count_ = 0;
   double coarsest_ = 0;  // spacings below this exceed the limits
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  double work_ = 0;
 };
 
 }  // namespace
@@ -143,28 +141,17 @@ double expected_hits(const Composition& composition) {
 
 // The two ways to use the lattice, the likelier first; the second only where the first leaves a wide bracket.
 template <class Plain, class Jumps, class Narrow>
-Interval either(const Composition& composition, Direction direction, const LatticeLimits& limits, const Plain& plain,
-                const Jumps& jumps, const Narrow& narrow) {
-  if (direction == Direction::add) return plain(limits);
-  const auto begin = std::chrono::steady_clock::now();
-  const auto rest = [&] {
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
-    LatticeLimits left = limits;
-    left.seconds -= spent.count();
-    return left;
-  };
-  const auto meet = [](const Interval& a, const Interval& b) {
-    return Interval{std::max(a.lower, b.lower), std::min(a.upper, b.upper)};
-  };
+Interval either(const Composition& composition, Direction direction, const Plain& plain, const Jumps& jumps,
+                const Narrow& narrow) {
+  if (direction == Direction::add) return plain();
   if (expected_hits(composition) < kRareHits) {
-    const auto found = jumps(limits);
-    if (!found) return plain(limits);
-    if (narrow(*found) || rest().seconds < 0) return *found;
-    return meet(*found, plain(rest()));
+    const auto found = jumps();
+    if (!found) return plain();
+    return narrow(*found) ? *found : meet(*found, plain());
   }
-  const Interval found = plain(limits);
-  if (narrow(found) || rest().seconds < 0) return found;
-  const auto more = jumps(rest());
+  const Interval found = plain();
+  if (narrow(found)) return found;
+  const auto more = jumps();
   return more ? meet(found, *more) : found;
 }
 
@@ -173,9 +160,8 @@ Interval either(const Composition& composition, Direction direction, const Latti
 Interval lattice_epsilon(const Composition& composition, Direction direction, double delta, double relative_width,
                          const LatticeLimits& limits) {
   return either(
-      composition, direction, limits,
-      [&](const LatticeLimits& l) { return Search(composition, direction, relative_width, l).epsilon(delta); },
-      [&](const LatticeLimits& l) { return jump_epsilon(composition, delta, relative_width, l); },
+      composition, direction, [&] { return Search(composition, direction, relative_width, limits).epsilon(delta); },
+      [&] { return jump_epsilon(composition, delta, relative_width, limits); },
       [&](const Interval& i) {
         return std::isfinite(i.upper) && i.upper - i.lower <= std::max(relative_width * i.upper, 2 * kAbsolute);
       });
@@ -184,9 +170,8 @@ Interval lattice_epsilon(const Composition& composition, Direction direction, do
 Interval lattice_delta(const Composition& composition, Direction direction, double epsilon, double relative_width,
                        const LatticeLimits& limits) {
   return either(
-      composition, direction, limits,
-      [&](const LatticeLimits& l) { return Search(composition, direction, relative_width, l).delta(epsilon); },
-      [&](const LatticeLimits& l) { return jump_delta(composition, epsilon, relative_width, l); },
+      composition, direction, [&] { return Search(composition, direction, relative_width, limits).delta(epsilon); },
+      [&] { return jump_delta(composition, epsilon, relative_width, limits); },
       [&](const Interval& i) { return i.upper - i.lower <= relative_width * i.upper; });
 }
 

@@ -28,7 +28,7 @@ StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::si
   out.table.start = low;
   out.table.spacing = spacing;
   // the tiny excess keeps a last atom that should lie on a node from falling just outside
-  out.table.resize(checked_bins(std::ceil((high - low) / spacing * (1 - 1e-13) + 1e-9), max_bins));
+  out.table.resize(checked_bins(std::ceil((high - low) / spacing + 1e-9), max_bins));
   out.loss_error = 16 * kUnit * (std::abs(low) + std::abs(high));
   out.table.cell_error = 32 * kUnit;
   for (const Atom& a : atoms) {
@@ -47,6 +47,7 @@ StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::si
 // ln(1 - q + q e^loss)
 double sampled_loss(double loss, double rate) {
   if (rate == 1) return loss;
+  if (loss < 0 && rate > 0.5) return std::log((1 - rate) + rate * std::exp(loss));
   return loss > 30 ? loss + std::log(rate) + std::log1p((1 - rate) / rate * std::exp(-loss))
                    : std::log1p(rate * std::expm1(loss));
 }
@@ -54,34 +55,39 @@ double sampled_loss(double loss, double rate) {
 // The density between the two atoms of a Laplace pair, in half-bins of the excess loss y = L - ln(1-q).
 class LaplaceHalfBins {
  public:
-  LaplaceHalfBins(const LaplaceStep& step, double lowest)
-      : b_(step.scale), q_(step.rate), lowest_(lowest), log_odds_(q_ == 1 ? 0 : std::log(q_) - std::log1p(-q_)) {}
+  LaplaceHalfBins(const LaplaceStep& step, double low)
+      : b_(step.scale),
+        q_(step.rate),
+        low_(low),
+        log_odds_(q_ == 1 ? 0 : std::log(q_) - std::log1p(-q_)),
+        lift_(q_ == 1 ? 0 : std::exp(log_odds_ - 1 / step.scale)) {}
 
-  void fill(HalfBins& out, std::size_t i, double y, double width) const {
-    const double from = point(y), to = point(y + width);
+  // Half-bin from z to z + width above the lower atom, which lies at x = 0.
+  void fill(HalfBins& out, std::size_t i, double z, double width) const {
+    const double from = i == 0 ? 0 : point(z), to = point(z + width);
     const double a = std::max(0.0, from), e = std::min(1.0, to);
     if (!(e > a)) return;
     const bool clipped = a != from || e != to;
-    const double rest = q_ == 1 ? 1 : -std::expm1(-y);
+    const double rest = q_ == 1 ? 1 : 1 / (1 + std::exp(-log_excess(z)));
     const double s = clipped ? (e - a) / b_ : 0.5 * std::log1p(std::expm1(width) / rest);
     const double hit = 0.5 * q_ * std::exp((a - 1) / b_);  // q times b times the hit density at a
     const double grow = std::expm1(s), shrink = -std::expm1(-s);
     out.rise[i] = hit * (grow * shrink + shrink * -std::expm1(-2 * (a - from) / b_));
     out.fall[i] = hit * (grow * grow + std::exp(2 * s) * shrink * std::expm1(2 * (to - e) / b_));
-    out.q_mass[i] = 0.5 * std::exp(lowest_ + y - a / b_) * shrink;
-    const double level = std::abs(y) + std::abs(std::log(rest)) + std::abs(log_odds_);
+    out.q_mass[i] = 0.5 * std::exp(low_ + z - a / b_) * shrink;
+    const double level = std::abs(z) + std::abs(std::log(rest)) + std::abs(log_odds_);
     const double slack = 16 * kUnit * (1 + b_ * (1 + level));
-    out.error[i] = std::min(1.0, kUnit * (128 + 8 / b_) + slack / b_ + (clipped ? slack / (e - a) : 0.0));
+    out.error[i] = kUnit * (128 + 8 / b_) + slack / b_ + (clipped ? slack / (e - a) : 0.0);
   }
 
  private:
-  [[nodiscard]] double point(double y) const {
-    if (q_ == 1) return 0.5 + 0.5 * b_ * y;
-    if (y <= 0) return -kInfinity;
-    return 0.5 + 0.5 * b_ * (y + std::log(-std::expm1(-y)) - log_odds_);
+  // ln(e^y - 1), y = L - ln(1-q), by positive terms: e^y - 1 = lift e^z + (e^z - 1)
+  [[nodiscard]] double log_excess(double z) const { return z + std::log(lift_ - std::expm1(-z)); }
+  [[nodiscard]] double point(double z) const {
+    return q_ == 1 ? 0.5 * b_ * z : 0.5 + 0.5 * b_ * (log_excess(z) - log_odds_);
   }
 
-  const double b_, q_, lowest_, log_odds_;
+  const double b_, q_, low_, log_odds_, lift_;
 };
 
 // Half-bins of the two sampled Gaussians, relative to the left end of each so that no loss difference cancels.
@@ -167,14 +173,16 @@ class ReplaceHalfBins {
 StepTable laplace_table(const LaplaceStep& step, double spacing, std::size_t max_bins) {
   const double top = 1 / step.scale, q = step.rate;
   const double low = sampled_loss(-top, q), high = sampled_loss(top, q);
-  const double lowest = q == 1 ? 0 : std::log1p(-q);
-  StepTable out = table_of_atoms({{low, 0.5 * std::exp(low)}, {high, 0.5 * std::exp(high - top)}}, spacing, max_bins);
+  // P-masses of {x <= 0} and {x >= 1}
+  const double miss = std::exp(-top);
+  StepTable out =
+      table_of_atoms({{low, 0.5 * ((1 - q) + q * miss)}, {high, 0.5 * (q + (1 - q) * miss)}}, spacing, max_bins);
   HalfBins halves;
   const std::size_t count = 2 * out.table.bins();
   for (auto* column : {&halves.rise, &halves.fall, &halves.q_mass, &halves.error}) column->assign(count, 0.0);
-  const LaplaceHalfBins density(step, lowest);
+  const LaplaceHalfBins density(step, low);
   for (std::size_t i = 0; i < count; ++i) {
-    density.fill(halves, i, (low - lowest) + static_cast<double>(i) * 0.5 * spacing, 0.5 * spacing);
+    density.fill(halves, i, static_cast<double>(i) * 0.5 * spacing, 0.5 * spacing);
   }
   BinTable part;
   part.start = out.table.start;

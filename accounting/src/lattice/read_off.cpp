@@ -12,6 +12,7 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
       start_(composed.law.start),
       spacing_(composed.law.spacing),
       loss_error_(composed.law.loss_error),
+      theta_(composed.law.theta),
       at_node_(composed.law.mass.size()) {
   const TiltedLaw& law = composed.law;
   const std::size_t n = law.mass.size();
@@ -23,7 +24,9 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
   const double outside = up ? composed.outside : -composed.outside * peak;
   // rounding of 2 n sums and products of positive terms, of the exponential and of log_scale
   const double slack = kUnit * (64 + 12 * static_cast<double>(n)) + law.log_scale_error;
-  const double infinity = law.infinity;
+  outside_log_ = std::log(composed.outside) + law.log_scale + law.log_scale_error + 8 * kUnit * std::abs(law.log_scale);
+  const double reach = std::abs(start_) + static_cast<double>(n) * h;
+  const double infinity = up ? law.infinity : law.infinity * (1 - 32 * kUnit);
   double above = 0,
          excess = 0;  // sums over nodes to the right of W e^{-(theta+1) gap} and W e^{-theta gap} (1 - e^{-gap})
   for (std::size_t i = n; i-- > 0;) {
@@ -32,16 +35,20 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
         up ? std::max(0.0, law.mass[i]) + composed.mass_error : std::max(0.0, law.mass[i] - composed.mass_error);
     above = mass + fall_more * above;
     const double exponent = law.log_scale - theta * loss(i);
-    const double round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * std::abs(theta * loss(i)));
+    const double round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * theta * reach);
     const double sum = std::max(0.0, excess + outside);
-    const double value = infinity + (sum > 0 ? std::exp(exponent + (up ? round : -round)) * sum : 0);
+    // a product of an overflow and an underflow says nothing: the lower side leaves such a node to its right neighbour
+    const bool lost = !up && (exponent > 600 || sum < 1e-280);
+    const double value = infinity + (sum > 0 && !lost ? std::exp(exponent + (up ? round : -round)) * sum : 0);
     at_node_[i] = up ? std::min(1.0, value * (1 + 8 * kUnit)) : std::min(1.0, value * (1 - 8 * kUnit));
     if (std::isnan(at_node_[i])) at_node_[i] = up ? 1 : 0;
   }
   const double first = law.log_scale - theta * start_;
-  const double first_round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * std::abs(theta * start_));
-  slope_ = std::exp(first + (up ? first_round : -first_round)) * std::max(0.0, above + (up ? 0 : -composed.outside));
-  const double end = law.log_scale + law.log_scale_error - theta * loss(n);
+  const double first_round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * theta * reach);
+  slope_ = !up && first > 600 ? 0
+                              : std::exp(first + (up ? first_round : -first_round)) *
+                                    std::max(0.0, above + (up ? 0 : -composed.outside));
+  const double end = law.log_scale + law.log_scale_error - theta * loss(n) + 4 * kUnit * theta * reach;
   beyond_ = up ? std::min(1.0, infinity + std::exp(end + kUnit * (64 + 8 * std::abs(law.log_scale))) * composed.outside)
                : infinity;
   // a larger level never has a larger divergence: both sides may use the better neighbour
@@ -82,9 +89,12 @@ double ComposedCurve::delta(double epsilon) const {
   const double slack = loss_error_ + 8 * kUnit * (std::abs(epsilon) + std::abs(start_));
   const double level = up ? epsilon - slack : epsilon + slack;
   const double position = (level - start_) / spacing_;
-  if (position < 0) {  // no atom there: only the subtracted Q-mass shrinks
+  if (position < 0) {  // no atom of the window there: only the subtracted Q-mass shrinks
     const double value = at_node_.front() - std::expm1(level - start_) * slope_;
-    return up ? std::min(1.0, value * (1 + 8 * kUnit)) : std::min(1.0, value * (1 - 8 * kUnit));
+    if (!up) return std::min(1.0, value * (1 - 8 * kUnit));
+    // what lies below the window, at most `outside` of tilted mass, counts fully
+    return std::min(1.0, value * (1 + 8 * kUnit) +
+                             std::exp(outside_log_ - theta_ * level + kUnit * (64 + 8 * std::abs(theta_ * level))));
   }
   if (!(position < static_cast<double>(n))) return beyond_;
   const auto i = static_cast<std::size_t>(position);
@@ -99,6 +109,7 @@ TiltedLaw coarsen(const Composed& composed, std::size_t factor, double log_until
   const TiltedLaw& law = composed.law;
   const bool up = side == Side::upper;
   const std::size_t n = law.mass.size();
+  if (law.theta * law.spacing * static_cast<double>(n) > 1200) throw TooLong(2);  // untilting would overflow
   // the heaviest atom goes onto a coarse node: where rare events are composed it holds nearly all mass
   const auto heaviest = static_cast<std::size_t>(std::max_element(law.mass.begin(), law.mass.end()) - law.mass.begin());
   const std::size_t pad = (factor - heaviest % factor) % factor,
@@ -126,11 +137,15 @@ TiltedLaw coarsen(const Composed& composed, std::size_t factor, double log_until
   }
   LatticeLaw coarse = up ? upper_law(table) : lower_law(table);
   coarse.infinity = 0;
-  TiltedLaw out = tilt(coarse, law.theta, law.loss_error + 16 * kUnit * std::abs(law.start), side);
+  TiltedLaw out =
+      tilt(coarse, law.theta,
+           law.loss_error + 16 * kUnit * (std::abs(law.start) + static_cast<double>(n) * law.spacing), side);
   out.log_scale += law.log_scale - law.theta * (law.start + middle * law.spacing);
   out.log_scale_error +=
-      law.log_scale_error + kUnit * (64 + 8 * std::abs(law.log_scale) + 8 * std::abs(law.theta * law.start));
-  out.infinity = law.infinity + (up ? std::exp(log_untilted) : 0.0);
+      law.log_scale_error + kUnit * (64 + 8 * std::abs(law.log_scale) +
+                                     8 * law.theta * (std::abs(law.start) + static_cast<double>(n) * law.spacing));
+  out.infinity = up ? law.infinity + 2 * std::exp(log_untilted) : law.infinity * (1 - 32 * kUnit);
+  out.missing = 2 * composed.outside;
   return out;
 }
 

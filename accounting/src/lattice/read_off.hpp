@@ -14,15 +14,17 @@ class ComposedCurve {
   [[nodiscard]] double epsilon(double delta) const;
   /// The curve at `epsilon`. Left of the window, where no atom lies, it is linear in e^epsilon; right of it constant.
   [[nodiscard]] double delta(double epsilon) const;
+  [[nodiscard]] std::size_t nodes() const { return at_node_.size(); }
 
  private:
   // Between nodes the curve is linear in e^epsilon.
   [[nodiscard]] double loss(std::size_t i) const { return start_ + static_cast<double>(i) * spacing_; }
 
   Side side_;
-  double start_, spacing_, loss_error_;
-  double beyond_;  // the curve right of the window
-  double slope_;   // e^{first node} times the Q-mass: minus the curve's slope left of the window
+  double start_, spacing_, loss_error_, theta_;
+  double outside_log_ = 0;  // ln of the mass that may lie outside the window, at loss 0
+  double beyond_;           // the curve right of the window
+  double slope_;            // e^{first node} times the Q-mass: minus the curve's slope left of the window
   std::vector<double> at_node_;
 };
 

@@ -38,7 +38,7 @@ void set_right_cell(BinTable& table, const GaussianPair& pair, double y_end) {
   if (kept < 0.5 * table.right_p) table.right_rise -= kept;
   const double z = std::max(std::abs(x), std::abs(x - 1)) / pair.sigma;
   const double slack =
-      kUnit * (64 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_end) + 2 * std::abs(std::log(q))));
+      kUnit * (64 + 12 * z * z + 64 * pair.sigma * z * (1 + std::abs(y_end) + 2 * std::abs(std::log(q))));
   table.cell_error = std::max(table.cell_error, slack);
 }
 
@@ -51,7 +51,7 @@ void set_left_cell(BinTable& table, const GaussianPair& pair, double y_start) {
   table.left_fall = gaussian_left_fall(pair, x);
   const double z = std::max(std::abs(x), std::abs(x - 1)) / pair.sigma;
   const double slack =
-      kUnit * (256 + 4 * z * z + 32 * pair.sigma * z * (1 + std::abs(y_start) + 2 * std::abs(std::log(q))));
+      kUnit * (256 + 12 * z * z + 64 * pair.sigma * z * (1 + std::abs(y_start) + 2 * std::abs(std::log(q))));
   table.cell_error = std::max(table.cell_error, slack);
 }
 

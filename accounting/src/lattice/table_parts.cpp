@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <stdexcept>
 
 #include "special/rounding.hpp"
 
@@ -12,7 +11,7 @@ namespace dpflash::accounting {
 double upper_tail(double x) { return 0.5 * std::erfc(x * std::numbers::sqrt2 / 2); }
 
 std::size_t checked_bins(double bins, std::size_t max_bins) {
-  if (!(bins <= static_cast<double>(max_bins))) throw std::length_error("lattice too long");
+  if (!(bins <= static_cast<double>(max_bins))) throw TooLong(bins / static_cast<double>(max_bins));
   return static_cast<std::size_t>(std::max(4.0, bins));
 }
 

@@ -51,7 +51,7 @@ class MomentBound {
     const double shift = std::max(0.0, slope * static_cast<double>(mass_.size()));
     const double sum = simd::sum_exp(mass_.data(), mass_.size(), -shift, slope);
     if (!(sum > 0) || !std::isfinite(sum)) return shift;  // sum of masses is 1: a valid, if crude, bound
-    return shift + std::log(sum) + kUnit * (static_cast<double>(mass_.size()) + 64 + 4 * std::abs(shift));
+    return shift + std::log(sum) + kUnit * (static_cast<double>(mass_.size() + group_) + 64 + 4 * std::abs(shift));
   }
 
  private:
@@ -130,7 +130,7 @@ TiltedLaw tilt(const LatticeLaw& law, double theta, double loss_error, Side side
   const double sign = side == Side::upper ? 1 : -1;
   for (std::size_t i = 0; i < out.mass.size(); ++i) {
     const double at = static_cast<double>(i) * slope;
-    out.mass[i] *= 1 + sign * kUnit * (16 + at + std::abs(at - peak));
+    out.mass[i] *= 1 + sign * kUnit * (16 + 2 * at + std::abs(at - peak));
   }
   const double sum = pairwise_sum(out.mass.data(), out.mass.size());
   const double scale = 1 / sum, round = 1 + sign * 4 * kUnit;
@@ -178,6 +178,7 @@ Window chernoff_window(const std::vector<Power>& powers, double log_tail, double
     const double more = smallest(guess, [&](double s) { return (log_moment(s) + scale - log_untilted) / (step + s); });
     high = std::max(high, more);
   }
+  if (!std::isfinite(low) || !std::isfinite(high)) throw TooLong(2);
   double support = 0;
   for (const Power& p : powers) support += static_cast<double>(p.count) * static_cast<double>(p.law->mass.size() - 1);
   const double a = std::max(0.0, std::floor(-low) - 1), b = std::min(support + 1, std::ceil(high) + 2);
@@ -195,6 +196,7 @@ Composed compose(const std::vector<Power>& powers, const Window& window) {
   law.theta = powers.front().law->theta;
   double log_finite = 0, many = 0, few = 0, total = 0, slack = 0;
   bool first = true;
+  const auto phases = static_cast<double>(powers.size());
   for (const Power& p : powers) {
     const RealVector& m = p.law->mass;
     std::fill(buffer.begin(), buffer.end(), 0.0);
@@ -216,10 +218,11 @@ Composed compose(const std::vector<Power>& powers, const Window& window) {
     } else {
       few += k * d;
     }
+    out.outside += 2 * k * p.law->missing;
     law.start += k * p.law->start;
     law.log_scale += k * p.law->log_scale;
-    law.log_scale_error += k * p.law->log_scale_error + 4 * kUnit * std::abs(k * p.law->log_scale);
-    law.loss_error += k * p.law->loss_error + 4 * kUnit * std::abs(k * p.law->start);
+    law.log_scale_error += k * p.law->log_scale_error + (4 + phases) * kUnit * std::abs(k * p.law->log_scale);
+    law.loss_error += k * p.law->loss_error + (4 + phases) * kUnit * std::abs(k * p.law->start);
     log_finite += k * std::log1p(-std::min(p.law->infinity, 1.0));
   }
   law.infinity = -std::expm1(log_finite) * (1 + 8 * kUnit);
@@ -240,7 +243,8 @@ Composed compose(const std::vector<Power>& powers, const Window& window) {
   out.mass_error += (fft.error_per_mass() + 4 * kUnit) * magnitude;  // of the inverse transform
   law.start += static_cast<double>(window.low) * law.spacing;
   law.loss_error += 4 * kUnit * std::abs(law.start) + 4 * kUnit * static_cast<double>(window.low) * law.spacing;
-  out.outside = 2 * std::exp(window.log_tail);
+  // twice both tails: what the bounds of the windows leave out of account (docs/math/windows.md)
+  out.outside += 4 * std::exp(window.log_tail);
   return out;
 }
 

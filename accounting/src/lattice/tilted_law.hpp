@@ -23,6 +23,7 @@ struct TiltedLaw {
   double log_scale_error = 0;
   double loss_error = 0;
   double infinity = 0;
+  double missing = 0;  ///< tilted mass that the law may lack (left of a window it was composed in)
   RealVector mass;
 };
 

@@ -60,7 +60,7 @@ class Builder {
                             append(LaplaceStep{l.noise_multiplier, rate}, event.count, rate == 1);
                           },
                           [&](const EpsilonDelta& e) {
-                            if (replace && rate < 1)
+                            if (rate < 1 && (replace || plan_.adjacency == Adjacency::replace_special))
                               refuse(index_, "epsilon_delta with poisson sampling", plan_.adjacency);
                             append(ApproximateStep{e.epsilon, e.delta, rate}, event.count, rate == 1);
                           }},

@@ -2,7 +2,9 @@
 // resolved.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <stdexcept>
 #include <variant>
 #include <vector>
 
@@ -61,6 +63,20 @@ struct Composition {
 struct Interval {
   double lower;
   double upper;
+};
+
+/// What two certified intervals say together: their intersection. Disjoint ones disprove one of the proofs; their hull
+/// then is all that may be said.
+inline Interval meet(const Interval& a, const Interval& b) {
+  const Interval common{std::max(a.lower, b.lower), std::min(a.upper, b.upper)};
+  if (common.lower <= common.upper) return common;
+  return {std::min(a.lower, b.lower), std::max(a.upper, b.upper)};
+}
+
+/// A law or transform would be longer than allowed; `factor`: how many times.
+struct TooLong : std::length_error {
+  explicit TooLong(double times) : std::length_error("lattice too long"), factor(times) {}
+  double factor;
 };
 
 }  // namespace dpflash::accounting

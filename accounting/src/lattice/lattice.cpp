@@ -99,7 +99,7 @@ class Search {
       (pilot.width_at(std::exp(middle)) > 0.8 * target ? high : low) = middle;
     }
     // the tilt must not vary much over a bin, nor a bin be wider than the bulk of the sum
-    return std::min({std::exp(low), 1 / pilot.theta(), std::max(0.1 * pilot.deviation(), 0.01 / pilot.theta())});
+    return std::min({std::exp(low), 0.25 / pilot.theta(), std::max(0.1 * pilot.deviation(), 0.01 / pilot.theta())});
   }
 
   // A spacing for `excess` times too wide a bracket; false when the limits forbid one.

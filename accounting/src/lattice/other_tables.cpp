@@ -18,7 +18,7 @@ struct Atom {
   double p;
 };
 
-StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::size_t max_bins) {
+StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::size_t max_bins, double atom_error) {
   double low = kInfinity, high = -kInfinity;
   for (const Atom& a : atoms) {
     low = std::min(low, a.loss);
@@ -30,15 +30,15 @@ StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::si
   // the tiny excess keeps a last atom that should lie on a node from falling just outside
   out.table.resize(checked_bins(std::ceil((high - low) / spacing + 1e-9), max_bins));
   out.loss_error = 16 * kUnit * (std::abs(low) + std::abs(high));
-  out.table.cell_error = 32 * kUnit;
+  out.table.cell_error = atom_error;
   for (const Atom& a : atoms) {
     // an atom within rounding of a node is put there, and the displacement charged to the losses
     const double node = std::round((a.loss - low) / spacing), away = std::abs(a.loss - low - node * spacing);
-    if (away <= 1e-12 * spacing) {
+    if (away <= 1e-12 * spacing + 8 * kUnit * (std::abs(low) + std::abs(high))) {
       out.table.node_atoms.push_back({static_cast<std::size_t>(node), a.p});
       out.loss_error += away;
     } else {
-      out.table.add_atom(a.loss, a.p, 32 * kUnit);
+      out.table.add_atom(a.loss, a.p, atom_error);
     }
   }
   return out;
@@ -66,8 +66,9 @@ class LaplaceHalfBins {
   void fill(HalfBins& out, std::size_t i, double z, double width) const {
     const double from = i == 0 ? 0 : point(z), to = point(z + width);
     const double a = std::max(0.0, from), e = std::min(1.0, to);
-    if (!(e > a)) return;
     const bool clipped = a != from || e != to;
+    // a sliver next to an atom, no wider than rounding, is part of that atom's error
+    if (!(e > a) || (clipped && e - a < 64 * slack())) return;
     const double rest = q_ == 1 ? 1 : 1 / (1 + std::exp(-log_excess(z)));
     const double s = clipped ? (e - a) / b_ : 0.5 * std::log1p(std::expm1(width) / rest);
     const double hit = 0.5 * q_ * std::exp((a - 1) / b_);  // q times b times the hit density at a
@@ -75,10 +76,11 @@ class LaplaceHalfBins {
     out.rise[i] = hit * (grow * shrink + shrink * -std::expm1(-2 * (a - from) / b_));
     out.fall[i] = hit * (grow * grow + std::exp(2 * s) * shrink * std::expm1(2 * (to - e) / b_));
     out.q_mass[i] = 0.5 * std::exp(low_ + z - a / b_) * shrink;
-    const double level = std::abs(z) + std::abs(std::log(rest)) + std::abs(log_odds_);
-    const double slack = 16 * kUnit * (1 + b_ * (1 + level));
-    out.error[i] = kUnit * (128 + 8 / b_) + slack / b_ + (clipped ? slack / (e - a) : 0.0);
+    out.error[i] = kUnit * (128 + 8 / b_) + slack() / b_ + (clipped ? slack() / (e - a) : 0.0);
   }
+
+  // Error of a point x.
+  [[nodiscard]] double slack() const { return 16 * kUnit * (4 + b_ * (1 + 3 * std::abs(log_odds_))); }
 
  private:
   // ln(e^y - 1), y = L - ln(1-q), by positive terms: e^y - 1 = lift e^z + (e^z - 1)
@@ -173,14 +175,15 @@ class ReplaceHalfBins {
 StepTable laplace_table(const LaplaceStep& step, double spacing, std::size_t max_bins) {
   const double top = 1 / step.scale, q = step.rate;
   const double low = sampled_loss(-top, q), high = sampled_loss(top, q);
+  const LaplaceHalfBins density(step, low);
+  const double slack = density.slack();
   // P-masses of {x <= 0} and {x >= 1}
   const double miss = std::exp(-top);
-  StepTable out =
-      table_of_atoms({{low, 0.5 * ((1 - q) + q * miss)}, {high, 0.5 * (q + (1 - q) * miss)}}, spacing, max_bins);
+  StepTable out = table_of_atoms({{low, 0.5 * ((1 - q) + q * miss)}, {high, 0.5 * (q + (1 - q) * miss)}}, spacing,
+                                 max_bins, 32 * kUnit + 65 * slack / step.scale);
   HalfBins halves;
   const std::size_t count = 2 * out.table.bins();
   for (auto* column : {&halves.rise, &halves.fall, &halves.q_mass, &halves.error}) column->assign(count, 0.0);
-  const LaplaceHalfBins density(step, low);
   for (std::size_t i = 0; i < count; ++i) {
     density.fill(halves, i, static_cast<double>(i) * 0.5 * spacing, 0.5 * spacing);
   }
@@ -205,7 +208,7 @@ StepTable approximate_table(const ApproximateStep& step, double spacing, std::si
   const double high = sampled_loss(e, q), low = sampled_loss(-e, q);
   std::vector<Atom> atoms{{low, q * miss + (1 - q) * hit}, {high, q * hit + (1 - q) * miss}};
   if (q < 1 && d > 0) atoms.push_back({std::log1p(-q), (1 - q) * d});
-  StepTable out = table_of_atoms(atoms, spacing, max_bins);
+  StepTable out = table_of_atoms(atoms, spacing, max_bins, 32 * kUnit);
   out.table.infinity = q * d;
   out.table.q_only = q < 1 ? 0 : d;
   return out;

@@ -47,9 +47,10 @@ StepTable table_of_atoms(const std::vector<Atom>& atoms, double spacing, std::si
 // ln(1 - q + q e^loss)
 double sampled_loss(double loss, double rate) {
   if (rate == 1) return loss;
-  if (loss < 0 && rate > 0.5) return std::log((1 - rate) + rate * std::exp(loss));
-  return loss > 30 ? loss + std::log(rate) + std::log1p((1 - rate) / rate * std::exp(-loss))
-                   : std::log1p(rate * std::expm1(loss));
+  if (loss > 30) return loss + std::log(rate) + std::log1p((1 - rate) / rate * std::exp(-loss));
+  const double change = rate * std::expm1(loss);
+  // near -1 log1p would magnify the change's error
+  return change > -0.5 ? std::log1p(change) : std::log((1 - rate) + rate * std::exp(loss));
 }
 
 // The density between the two atoms of a Laplace pair, in half-bins of the excess loss y = L - ln(1-q).

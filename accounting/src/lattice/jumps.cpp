@@ -196,15 +196,11 @@ class JumpSearch {
     Pilot far(composition_, Direction::remove, tail, cut), near(less_, Direction::remove, tail, cut);
     far.aim_at_epsilon(epsilon);
     near.aim_at_epsilon(std::min(0.0, epsilon));
-    double low = std::log(1e-22), high = std::log(20.0);
     const bool bulk_matters = far.log_delta() > std::log(share) - 3;
-    for (int i = 0; i < 48; ++i) {
-      const double middle = 0.5 * (low + high), h = std::exp(middle);
-      const double width = std::max(near.width_at(h), bulk_matters ? far.width_at(h) : 0.0);
-      (width > 0.5 * target ? high : low) = middle;
-    }
+    const double expected =
+        std::min(near.spacing_for(0.5 * target), bulk_matters ? far.spacing_for(0.5 * target) : kInfinity);
     double spacing =
-        finer * std::min({std::exp(low), 0.25 / far.theta(), 0.25 / near.theta(), std::max(cut - lowest, 1e-300) / 8});
+        finer * std::min({expected, 0.25 / far.theta(), 0.25 / near.theta(), std::max(cut - lowest, 1e-300) / 8});
     const double least = (cut - lowest) / (0.9 * static_cast<double>(limits_.bins));
     spacing = std::max(spacing, least);
     for (int attempt = 0; attempt < 12; ++attempt) {

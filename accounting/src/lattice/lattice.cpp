@@ -93,13 +93,9 @@ class Search {
   }
 
   [[nodiscard]] double first_spacing(const Pilot& pilot, double target) const {
-    double low = std::log(1e-22), high = std::log(20.0);
-    for (int i = 0; i < 48; ++i) {
-      const double middle = 0.5 * (low + high);
-      (pilot.width_at(std::exp(middle)) > 0.8 * target ? high : low) = middle;
-    }
     // the tilt must not vary much over a bin, nor a bin be wider than the bulk of the sum
-    return std::min({std::exp(low), 0.25 / pilot.theta(), std::max(0.1 * pilot.deviation(), 0.01 / pilot.theta())});
+    return std::min({pilot.spacing_for(0.8 * target), 0.25 / pilot.theta(),
+                     std::max(0.1 * pilot.deviation(), 0.01 / pilot.theta())});
   }
 
   // A spacing for `excess` times too wide a bracket; false when the limits forbid one.

@@ -216,22 +216,35 @@ TiltShape Pilot::shape() const {
   return out;
 }
 
-double Pilot::width_at(double spacing) const {
-  double width = 0;
+double Pilot::spacing_for(double target) const {
+  struct Node {
+    double y, weight;
+    bool anchored;
+  };
+  std::vector<Node> nodes;
+  double plain = 0;  // weight of what is spread over whole bins whatever the spacing
   for (const PilotStep& s : steps_) {
-    double peak = -kInfinity;
+    double peak = -kInfinity, sum = 0;
     for (const double offset : s.offset) peak = std::max(peak, theta_ * offset);
-    double sum = 0, rough = 0;
+    const std::size_t first = nodes.size();
     for (std::size_t i = 0; i < s.offset.size(); ++i) {
       const double e = s.weight[i] * std::exp(theta_ * s.offset[i] - peak);
-      const double y = std::abs(s.offset[i]);
       sum += e;
-      const bool at_end = s.anchored && y < 0.5 * spacing;
-      rough += e * s.roughness[i] * (at_end ? 2 * y * (spacing - y) : spacing * spacing / 6);
+      if (e * s.roughness[i] > 0) nodes.push_back({std::abs(s.offset[i]), e * s.roughness[i], s.anchored});
     }
-    if (sum > 0) width += s.count * rough / sum;
+    for (std::size_t i = first; i < nodes.size(); ++i) nodes[i].weight *= s.count / sum;
   }
-  return 0.75 * (theta_ + 1) * width;
+  const auto far = std::partition(nodes.begin(), nodes.end(), [](const Node& n) { return n.anchored; });
+  for (auto it = far; it != nodes.end(); ++it) plain += it->weight;
+  nodes.erase(far, nodes.end());
+  double low = std::log(1e-22), high = std::log(20.0);
+  for (int i = 0; i < 48; ++i) {
+    const double h = std::exp(0.5 * (low + high));
+    double width = plain * h * h / 6;
+    for (const Node& n : nodes) width += n.weight * (n.y < 0.5 * h ? 2 * n.y * (h - n.y) : h * h / 6);
+    (0.75 * (theta_ + 1) * width > target ? high : low) = std::log(h);
+  }
+  return std::exp(low);
 }
 
 void Pilot::tilted_range(std::size_t phase, double tail, double& low, double& high) const {

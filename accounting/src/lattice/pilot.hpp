@@ -49,8 +49,8 @@ class Pilot {
 
   [[nodiscard]] TiltShape shape() const;
 
-  /// Width in epsilon to expect of a lattice of this spacing.
-  [[nodiscard]] double width_at(double spacing) const;
+  /// Spacing, at most 20, of a lattice of which this width in epsilon may be expected.
+  [[nodiscard]] double spacing_for(double width) const;
   /// Losses of phase i between which all but `tail` of the tilted P-mass lies.
   void tilted_range(std::size_t phase, double tail, double& low, double& high) const;
 

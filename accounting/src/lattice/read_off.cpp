@@ -13,7 +13,8 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
       spacing_(composed.law.spacing),
       loss_error_(composed.law.loss_error),
       theta_(composed.law.theta),
-      at_node_(composed.law.mass.size()) {
+      log_scale_(composed.law.log_scale),
+      sum_(composed.law.mass.size()) {
   const TiltedLaw& law = composed.law;
   const std::size_t n = law.mass.size();
   const double theta = law.theta, h = spacing_;
@@ -26,7 +27,8 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
   const double slack = kUnit * (64 + 12 * static_cast<double>(n)) + law.log_scale_error;
   outside_log_ = std::log(composed.outside) + law.log_scale + law.log_scale_error + 8 * kUnit * std::abs(law.log_scale);
   const double reach = std::abs(start_) + static_cast<double>(n) * h;
-  const double infinity = up ? law.infinity : law.infinity * (1 - 32 * kUnit);
+  infinity_ = up ? law.infinity : law.infinity * (1 - 32 * kUnit);
+  round_ = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * theta * reach);
   double above = 0,
          excess = 0;  // sums over nodes to the right of W e^{-(theta+1) gap} and W e^{-theta gap} (1 - e^{-gap})
   for (std::size_t i = n; i-- > 0;) {
@@ -34,43 +36,64 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
     const double mass =
         up ? std::max(0.0, law.mass[i]) + composed.mass_error : std::max(0.0, law.mass[i] - composed.mass_error);
     above = mass + fall_more * above;
-    const double exponent = law.log_scale - theta * loss(i);
-    const double round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * theta * reach);
-    const double sum = std::max(0.0, excess + outside);
-    // a product of an overflow and an underflow says nothing: the lower side leaves such a node to its right neighbour
-    const bool lost = !up && (exponent > 600 || sum < 1e-280);
-    const double value = infinity + (sum > 0 && !lost ? std::exp(exponent + (up ? round : -round)) * sum : 0);
-    at_node_[i] = up ? std::min(1.0, value * (1 + 8 * kUnit)) : std::min(1.0, value * (1 - 8 * kUnit));
-    if (std::isnan(at_node_[i])) at_node_[i] = up ? 1 : 0;
+    sum_[i] = std::max(0.0, excess + outside);
   }
   const double first = law.log_scale - theta * start_;
-  const double first_round = slack + kUnit * (8 + 4 * std::abs(law.log_scale) + 4 * theta * reach);
-  slope_ = !up && first > 600 ? 0
-                              : std::exp(first + (up ? first_round : -first_round)) *
-                                    std::max(0.0, above + (up ? 0 : -composed.outside));
+  slope_ = !up && first > 600
+               ? 0
+               : std::exp(first + (up ? round_ : -round_)) * std::max(0.0, above + (up ? 0 : -composed.outside));
   const double end = law.log_scale + law.log_scale_error - theta * loss(n) + 4 * kUnit * theta * reach;
-  beyond_ = up ? std::min(1.0, infinity + std::exp(end + kUnit * (64 + 8 * std::abs(law.log_scale))) * composed.outside)
-               : infinity;
-  // a larger level never has a larger divergence: both sides may use the better neighbour
-  if (up) {
-    for (std::size_t i = 1; i < n; ++i) at_node_[i] = std::min(at_node_[i], at_node_[i - 1]);
-  } else {
-    double best = beyond_;
-    for (std::size_t i = n; i-- > 0;) best = at_node_[i] = std::max(at_node_[i], best);
+  beyond_ =
+      up ? std::min(1.0, infinity_ + std::exp(end + kUnit * (64 + 8 * std::abs(law.log_scale))) * composed.outside)
+         : infinity_;
+}
+
+bool ComposedCurve::lost(std::size_t i) const { return side_ == Side::lower && sum_[i] < 1e-290; }
+
+double ComposedCurve::at_node(std::size_t i) const {
+  const bool up = side_ == Side::upper;
+  if (std::isnan(sum_[i])) return up ? 1 : 0;
+  if (!(sum_[i] > 0) || lost(i)) return std::min(1.0, infinity_);
+  // by the sum of logarithms, since the factors may over- and underflow
+  const double log_sum = std::log(sum_[i]), round = round_ + 4 * kUnit * std::abs(log_sum);
+  const double value = infinity_ + std::exp(log_scale_ - theta_ * loss(i) + log_sum + (up ? round : -round));
+  return std::min(1.0, value * (up ? 1 + 8 * kUnit : 1 - 8 * kUnit));
+}
+
+// The curve falls, but far left of the tilt the lower side knows nothing and reads zero: so the search comes from the
+// right, in strides, and only its last stride is halved. Any node with the property gives a valid answer.
+std::size_t ComposedCurve::first_at_most(double delta) const {
+  constexpr std::size_t kStride = 64;
+  std::size_t high = sum_.size();
+  while (high > 0) {
+    const std::size_t low = high > kStride ? high - kStride : 0;
+    if (at_node(low) > delta) {
+      std::size_t i = low + 1;
+      for (std::size_t count = high - i; count > 0;) {
+        const std::size_t half = count / 2;
+        if (at_node(i + half) > delta) {
+          i += half + 1;
+          count -= half + 1;
+        } else {
+          count = half;
+        }
+      }
+      return i;
+    }
+    high = low;
   }
+  return 0;
 }
 
 double ComposedCurve::epsilon(double delta) const {
   const bool up = side_ == Side::upper;
-  const std::size_t n = at_node_.size();
-  // first node at which the curve is down to delta
-  const auto it = std::partition_point(at_node_.begin(), at_node_.end(), [&](double v) { return v > delta; });
-  const auto i = static_cast<std::size_t>(it - at_node_.begin());
+  const std::size_t n = sum_.size();
+  const std::size_t i = first_at_most(delta);
   double value;
   if (i == 0) {
     value = up ? loss(0) : -kInfinity;
   } else {
-    const double left = at_node_[i - 1], right = i < n ? at_node_[i] : beyond_;
+    const double left = at_node(i - 1), right = i < n ? at_node(i) : beyond_;
     if (right > delta) {
       value = up ? kInfinity : loss(n);
     } else {
@@ -85,12 +108,12 @@ double ComposedCurve::epsilon(double delta) const {
 
 double ComposedCurve::delta(double epsilon) const {
   const bool up = side_ == Side::upper;
-  const std::size_t n = at_node_.size();
+  const std::size_t n = sum_.size();
   const double slack = loss_error_ + 8 * kUnit * (std::abs(epsilon) + std::abs(start_));
   const double level = up ? epsilon - slack : epsilon + slack;
   const double position = (level - start_) / spacing_;
   if (position < 0) {  // no atom of the window there: only the subtracted Q-mass shrinks
-    const double value = at_node_.front() - std::expm1(level - start_) * slope_;
+    const double value = at_node(0) - std::expm1(level - start_) * slope_;
     if (!up) return std::min(1.0, value * (1 - 8 * kUnit));
     // what lies below the window, at most `outside` of tilted mass, counts fully
     return std::min(1.0, value * (1 + 8 * kUnit) +
@@ -98,7 +121,7 @@ double ComposedCurve::delta(double epsilon) const {
   }
   if (!(position < static_cast<double>(n))) return beyond_;
   const auto i = static_cast<std::size_t>(position);
-  const double left = at_node_[i], right = i + 1 < n ? at_node_[i + 1] : beyond_;
+  const double left = at_node(i), right = i + 1 < n ? at_node(i + 1) : beyond_;
   const double gap = std::clamp(level - loss(i), 0.0, spacing_);
   const double share = std::expm1(gap) / std::expm1(spacing_);
   const double value = left + (right - left) * std::min(1.0, share);

@@ -13,8 +13,9 @@ const CaseFile& cases() {
   return file;
 }
 
-// The parameters are the doubles themselves: nothing is forgiven.
-void check(Engine engine, double width, const char* name, bool width_required) {
+// The parameters are the doubles themselves: nothing is forgiven. `share` of the answers must be as narrow as asked;
+// the others are named. (Wider ones: rare recognisable hits at two steps or next to a Gaussian.)
+void check(Engine engine, double width, const char* name, double share) {
   Tally tally(name);
   for (const Case& c : cases().cases) {
     const auto bracket = try_ask(c, {engine, RelativeWidth(width)});
@@ -28,12 +29,9 @@ void check(Engine engine, double width, const char* name, bool width_required) {
     CHECK(holds(*bracket, c, 0));
     if (reaches(*bracket, c, width)) continue;
     ++tally.wide;
-    if (width_required) {
-      CHECK(reaches(*bracket, c, width));
-    } else {
-      std::printf("%s: wide %s %s\n", name, show(c).c_str(), show(*bracket).c_str());
-    }
+    std::printf("%s: wide %s %s\n", name, show(c).c_str(), show(*bracket).c_str());
   }
+  CHECK(tally.wide <= (1 - share) * tally.answered);
 }
 
 }  // namespace
@@ -44,22 +42,22 @@ TEST_CASE("most compositions are covered; the others are named") {
 }
 
 TEST_CASE("brackets of relative width 1e-4 hold the references") {
-  check(Engine::automatic, 1e-4, "compositions at 1e-4", true);
+  check(Engine::automatic, 1e-4, "compositions at 1e-4", 0.9);
 }
 
 TEST_CASE("brackets of relative width 1e-6 hold the references") {
-  check(Engine::automatic, 1e-6, "compositions at 1e-6", false);
+  check(Engine::automatic, 1e-6, "compositions at 1e-6", 0.8);
 }
 
 TEST_CASE("brackets of the lattice engine hold the references") {
-  check(Engine::lattice, 1e-4, "compositions, lattice", false);
+  check(Engine::lattice, 1e-4, "compositions, lattice", 0.8);
 }
 
 TEST_CASE("brackets of the inversion engine hold the references") {
-  check(Engine::inversion, 1e-4, "compositions, inversion", false);
+  check(Engine::inversion, 1e-4, "compositions, inversion", 0.8);
 }
 
-TEST_CASE("closed forms hold the references") { check(Engine::closed_form, 1e-4, "compositions, closed form", false); }
+TEST_CASE("closed forms hold the references") { check(Engine::closed_form, 1e-4, "compositions, closed form", 1); }
 
 TEST_CASE("the epsilon of a reference delta holds the level it was taken at") {
   Tally tally("compositions inverted");

@@ -92,8 +92,8 @@ void check(const Step& step, double spacing, LossRange range) {
 }  // namespace
 
 TEST_CASE("so do the laws of Laplace, approximate and replace-one steps") {
-  for (const double rate : {1e-6, 0.1, 0.7, 1.0}) {
-    for (const double scale : {0.02, 0.5, 1.0, 10.0, 1e4}) {
+  for (const double rate : {1e-6, 0.01, 0.1, 0.3, 0.7, 1.0}) {
+    for (const double scale : {0.02, 0.028, 0.05, 0.5, 1.0, 10.0, 1e4}) {
       const double span =
           rate == 1 ? 2 / scale : std::log1p(rate * std::expm1(1 / scale)) - std::log1p(rate * std::expm1(-1 / scale));
       for (const double parts : {7.0, 100.0, 2000.5}) {

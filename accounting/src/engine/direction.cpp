@@ -19,6 +19,11 @@ constexpr double kAbsolute = 1e-9;
 constexpr double kCheapWork = 2e6;
 constexpr double kDearWork = 3e7;
 
+// Relative width below which the lattice costs more than a dear inversion.
+constexpr double kNarrow = 1e-5;
+// Share of the width asked that inversion is asked for: its estimate may miss by a little.
+constexpr double kMargin = 0.5;
+
 // The probability that some step of the composition shows a record outright (loss +inf), rounded down and up.
 Interval infinite_part(const Composition& composition, Direction direction) {
   double log_none = 0, slack = 0;
@@ -65,14 +70,16 @@ DirectionAnswer ask(const Query& query, Engine engine, const Invert& invert, con
     return {meet(query.start, *found), Engine::inversion};
   }
   Interval best = query.start;
-  if (const auto found = invert(kCheapWork)) {
+  // where a narrow bracket is wanted the lattice is dear too
+  const bool dear_first = query.width < kNarrow;
+  if (const auto found = invert(dear_first ? kDearWork : kCheapWork)) {
     best = meet(best, *found);
     if (query.narrow(best)) return {best, Engine::inversion};
   }
   const Interval from_inversion = best;
   best = meet(best, lattice());
   if (query.narrow(best)) return {best, Engine::lattice};
-  if (const auto found = invert(kDearWork)) best = meet(best, *found);
+  if (const auto found = dear_first ? std::nullopt : invert(kDearWork)) best = meet(best, *found);
   const bool inversion = best.upper == from_inversion.upper && best.lower == from_inversion.lower;
   return {best, inversion ? Engine::inversion : Engine::lattice};
 }
@@ -92,7 +99,8 @@ DirectionAnswer direction_epsilon(const Composition& composition, Direction dire
   }
   const Query query{{0, kInfinity}, true, relative_width};
   return ask(
-      query, engine, [&](double work) { return invert_epsilon(composition, direction, delta, relative_width, work); },
+      query, engine,
+      [&](double work) { return invert_epsilon(composition, direction, delta, kMargin * relative_width, work); },
       [&] { return lattice_epsilon(composition, direction, delta, relative_width); });
 }
 
@@ -108,7 +116,8 @@ DirectionAnswer direction_delta(const Composition& composition, Direction direct
   }
   const Query query{{std::max(floor * (1 - 4 * kUnit), infinite.lower), 1}, false, relative_width};
   return ask(
-      query, engine, [&](double work) { return invert_delta(composition, direction, epsilon, relative_width, work); },
+      query, engine,
+      [&](double work) { return invert_delta(composition, direction, epsilon, kMargin * relative_width, work); },
       [&] { return lattice_delta(composition, direction, epsilon, relative_width); });
 }
 

@@ -40,6 +40,8 @@ class Pilot {
   /// Sets theta so that the saddle point of the inversion integral answers the question.
   void aim_at_delta(double delta);
   void aim_at_epsilon(double epsilon);
+  /// Sets theta itself.
+  void tilt_by(double theta) { settle(theta); }
 
   [[nodiscard]] double theta() const { return theta_; }
   [[nodiscard]] double epsilon() const { return epsilon_; }

@@ -20,16 +20,19 @@ void absorb(double& mass, double negative) {
 // Cuts the curve off at the largest node b below which it only falls by that: with S(a) = sum_{j > b} p_j (1 - a /
 // a_j), linear in a, both S(0) >= 0 and S(a_b) >= 0. Used when the last atom is negative; atoms before it are not.
 void drop_right_end(std::vector<double>& mass, double spacing) {
-  const double shrink = std::exp(-spacing);
-  double p_sum = 0, q_sum = 0, size = 0;  // of the dropped atoms; Q-masses relative to the loss of the node under test
+  const double shrink = std::exp(-spacing), grow = -std::expm1(-spacing);
+  // S(0) and S(a_b) of the dropped atoms, and the same of their magnitudes, against which the signs must be certain
+  double at_zero = 0, at_node = 0, zero_size = 0, node_size = 0;
   for (std::size_t b = mass.size(); b-- > 0;) {
-    if (b + 1 < mass.size() && p_sum >= 1e-10 * size && p_sum - q_sum >= 1e-10 * size) return;
-    p_sum += mass[b];
-    size += std::abs(mass[b]);
-    q_sum = (q_sum + mass[b]) * shrink;
-    if (b > 0) mass[b] = 0;
+    if (b + 1 < mass.size()) {
+      at_node = shrink * at_node + grow * at_zero;
+      node_size = shrink * node_size + grow * zero_size;
+      if (at_zero >= 1e-10 * zero_size && at_node >= 1e-10 * node_size) return;
+    }
+    at_zero += mass[b];
+    zero_size += std::abs(mass[b]);
+    mass[b] = 0;
   }
-  mass[0] = 0;
 }
 
 // Replaces every negative atom by two on its neighbours with the same P- and Q-mass: a chord under a concave kink, so

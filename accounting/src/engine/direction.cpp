@@ -74,7 +74,10 @@ DirectionAnswer ask(const Query& query, Engine engine, const Invert& invert, con
   const bool dear_first = query.width < kNarrow;
   if (const auto found = invert(dear_first ? kDearWork : kCheapWork)) {
     best = meet(best, *found);
-    if (query.narrow(best)) return {best, Engine::inversion};
+    // close to a narrow width the lattice would spend seconds and gain nothing
+    Query nearly = query;
+    nearly.width *= dear_first ? 1.1 : 1;
+    if (nearly.narrow(best)) return {best, Engine::inversion};
   }
   const Interval from_inversion = best;
   best = meet(best, lattice());

@@ -121,7 +121,9 @@ int sweep(std::size_t plans, std::uint64_t seed, double share) {
               1e3 * total / static_cast<double>(plans), 1e3 * times[times.size() / 2],
               1e3 * times[times.size() * 99 / 100], 1e3 * slowest, peak_megabytes());
   const bool enough = static_cast<double>(reached) >= share * static_cast<double>(inside);
-  return bad == 0 && unbounded == 0 && enough ? 0 : 1;
+  // the whole acceptance sweep judges time and memory too; a sample in the tests, given its own share, only prints them
+  const bool quick = share < 0.99 || (slow == 0 && peak_megabytes() < 500);
+  return bad == 0 && unbounded == 0 && enough && quick ? 0 : 1;
 }
 
 int engines(std::size_t plans, std::uint64_t seed) {

@@ -14,15 +14,16 @@
 namespace dpflash::accounting {
 namespace {
 
-constexpr std::size_t kCells = 1500;
 // Relative slack for the masses of the far tails, differences of none.
 constexpr double kTailError = 1e-9;
+// Relative slack for the sums over cells.
+constexpr double kSumError = 1e-12;
 
 // One cell of the jump law between two losses: its P-mass split onto its ends with the Q-mass kept, and merged.
 struct Cell {
   double left, right;
   double to_left, to_right;  // rounded up
-  double p, merged;          // rounded down
+  double p, merged;          // rounded down; p = 0 below the cut of the lower side
 };
 
 struct JumpLaw {
@@ -37,20 +38,52 @@ double p_above(const GaussianPair& pair, double x) {
   return ((1 - pair.rate) * b + pair.rate * c) * (1 + kTailError);
 }
 
-// The part of one step's pair with excess losses above `cut`; `tail`: P-mass that may be taken as an infinite loss.
-JumpLaw jump_law(const GaussianPair& pair, double cut, double tail) {
+// Slope of -ln of one step's P-density at the point x.
+double decay(const GaussianPair& pair, double x) {
+  const double variance = pair.sigma * pair.sigma;
+  const double hit = pair.rate / (1 - pair.rate) * std::exp(std::min(700.0, (x - 0.5) / variance));
+  return (x - hit / (1 + hit)) / variance;
+}
+
+// Where the jump law is laid out: from `cut` on, dense over points (from, to) in cells of `dense`.
+struct Layout {
+  double cut_upper, cut_lower;  // excess losses above which a jump counts, per side; cut_upper <= cut_lower
+  double from, to, dense;
+  double tail;  // P-mass that may be taken as an infinite loss
+};
+
+// Ends of the cells, in excess loss.
+std::vector<double> cell_ends(const GaussianPair& pair, const Layout& layout) {
+  const double first = pair.point(layout.cut_upper), sigma = pair.sigma;
+  const double last = std::max({first + sigma, 1 + sigma * normal_tail_point(0.5 * layout.tail / pair.rate),
+                                sigma * normal_tail_point(0.5 * layout.tail)});
+  std::vector<double> ends{layout.cut_upper};
+  const auto add = [&](double from, double to, double step) {
+    if (!(to > from)) return;
+    const double cells = std::ceil(std::clamp((to - from) / step, 1.0, 8000.0));
+    for (double i = 1; i <= cells; ++i) ends.push_back(pair.excess(from + (to - from) * i / cells));
+  };
+  const double from = std::clamp(layout.from, first, last), to = std::clamp(layout.to, from, last);
+  add(first, from, std::max(layout.dense, (from - first) / 400));
+  add(from, to, layout.dense);
+  add(to, last, std::max(layout.dense, (last - to) / 200));
+  ends.push_back(layout.cut_lower);
+  std::sort(ends.begin(), ends.end());
+  return ends;
+}
+
+JumpLaw jump_law(const GaussianPair& pair, const Layout& layout) {
   JumpLaw law;
   const double lowest = std::log1p(-pair.rate);
-  const double x0 = pair.point(cut);
-  const double x1 = std::max({x0 + pair.sigma, 1 + pair.sigma * normal_tail_point(0.5 * tail / pair.rate),
-                              pair.sigma * normal_tail_point(0.5 * tail)});
-  law.mass = p_above(pair, x0);
-  law.beyond = p_above(pair, x1);
+  const std::vector<double> ends = cell_ends(pair, layout);
+  law.mass = p_above(pair, pair.point(ends.front()));
+  law.beyond = p_above(pair, pair.point(ends.back()));
   law.slack = 16 * kUnit * std::abs(lowest);
-  double from = cut;
-  for (std::size_t i = 1; i <= kCells; ++i) {
-    const double to = pair.excess(x0 + (x1 - x0) * static_cast<double>(i) / kCells), width = to - from;
-    if (!(width > 0)) continue;
+  law.cells.reserve(ends.size());
+  double from = ends.front();
+  for (std::size_t i = 1; i < ends.size(); ++i) {
+    const double to = ends[i], width = to - from;
+    if (!(width > 64 * kUnit * to)) continue;  // the next one takes this one's place too
     const GaussianBin bin = gaussian_bin(pair, from, to);
     const double to_right = bin.rise / -std::expm1(-width), to_left = bin.fall / std::expm1(width),
                  p = to_left + to_right;
@@ -59,55 +92,166 @@ JumpLaw jump_law(const GaussianPair& pair, double cut, double tail) {
     if (p > 0) {
       const double merged = from - std::log1p(-std::min(bin.rise / p * (1 - error), 1 - kUnit));
       law.cells.push_back({lowest + from, lowest + to, to_left * (1 + error), to_right * (1 + error),
-                           p * std::max(0.0, 1 - error), lowest + std::clamp(merged, from, to)});
+                           from >= layout.cut_lower ? p * std::max(0.0, 1 - error) : 0,
+                           lowest + std::clamp(merged, from, to)});
     }
     from = to;
   }
   return law;
 }
 
+// e^{log_factor - theta epsilon}: the bound of Chernoff on a composed curve, at every level.
+struct ChernoffBound {
+  double theta = 0, log_factor = 0, loss_error = 0;
+
+  [[nodiscard]] double delta(double epsilon) const {
+    const double exponent = log_factor - theta * (epsilon - loss_error);
+    return std::min(1.0, std::exp(exponent + kUnit * (64 + 8 * std::abs(log_factor) + 8 * theta * std::abs(epsilon))));
+  }
+};
+
+ChernoffBound chernoff_bound(const StepTable& step, double count, double epsilon, double guess) {
+  const LatticeLaw law = upper_law(step.table);
+  ChernoffBound best{0, 0, count * step.loss_error};
+  double least = kInfinity;
+  const auto attempt = [&](double theta) {
+    const TiltedLaw tilted = tilt(law, theta, step.loss_error, Side::upper);
+    if (tilted.mass.empty()) return;
+    const double log_moment =
+        count * (tilted.log_scale + tilted.log_scale_error + 256 * kUnit);
+    // sup over v >= 0 of e^{-theta v} (1 - e^{-v})
+    const double peak = -theta * std::log1p(1 / theta) - std::log1p(theta);
+    const double at = log_moment + peak - theta * epsilon;
+    if (at < least) {
+      least = at;
+      best.theta = theta;
+      best.log_factor = log_moment + peak + 64 * kUnit * (std::abs(log_moment) + std::abs(peak) + 1);
+    }
+  };
+  for (const double r : {0.05, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.7, 2.5, 4.0}) attempt(guess * r);
+  const double middle = best.theta;
+  for (const double r : {0.85, 0.93, 1.07, 1.15}) attempt(middle * r);
+  return best;
+}
+
 class JumpCurves {
  public:
-  JumpCurves(Curves without, Curves one_less, JumpLaw law, double count)
-      : without_(std::move(without)), one_less_(std::move(one_less)), law_(std::move(law)), count_(count) {}
+  // `none_bound` of all steps without a jump, `less_bounds` of one step less.
+  JumpCurves(ChernoffBound none_bound, std::vector<ChernoffBound> less_bounds, std::optional<Curves> without,
+             Curves one_less, JumpLaw law, double count)
+      : none_bound_(none_bound),
+        less_bounds_(std::move(less_bounds)),
+        without_(std::move(without)),
+        one_less_(std::move(one_less)),
+        law_(std::move(law)),
+        count_(count),
+        start_(one_less_.upper.start()),
+        at_start_(std::min(1.0, one_less_.upper.delta(start_))) {}
 
   [[nodiscard]] double upper(double epsilon) const {
     double sum = law_.beyond;
     double at_left = 0, last = -kInfinity;  // a cell's right end is the next one's left
     for (const Cell& c : law_.cells) {
-      if (c.left != last) at_left = one_less_.upper.delta(level(epsilon, c.left, -1));
-      const double at_right = one_less_.upper.delta(level(epsilon, c.right, -1));
+      if (c.left != last) at_left = less_above(level(epsilon, c.left, -1));
+      const double at_right = less_above(level(epsilon, c.right, -1));
       sum += c.to_left * at_left + c.to_right * at_right;
       at_left = at_right;
       last = c.right;
     }
-    const double pair = 0.5 * count_ * count_ * law_.mass * law_.mass;
-    return std::min(1.0, (without_.upper.delta(epsilon) + count_ * sum + pair) * (1 + 1e-12));
+    const double two = 0.5 * count_ * (count_ - 1) * law_.mass * law_.mass;
+    return std::min(1.0, (none_above(epsilon) + count_ * sum + two) * (1 + kSumError));
   }
 
+#ifdef DBG
+  void show(double epsilon) const {
+    double up = 0, lo = 0;
+    for (const Cell& c : law_.cells) {
+      up += c.to_left * less_above(level(epsilon, c.left, -1)) + c.to_right * less_above(level(epsilon, c.right, -1));
+      lo += c.p * less_below(level(epsilon, c.merged, 1));
+    }
+    fprintf(stderr, " none [%g %g] one [%g %g] beyond %g pair %g cells %zu\n", without_?without_->lower.delta(epsilon):0, none_above(epsilon), count_ * lo, count_ * up, count_ * law_.beyond, 0.5 * count_ * count_ * law_.mass * law_.mass, law_.cells.size());
+  }
+#endif
   [[nodiscard]] double lower(double epsilon) const {
     double sum = 0;
-    for (const Cell& c : law_.cells) sum += c.p * one_less_.lower.delta(level(epsilon, c.merged, 1));
-    return std::min(1.0, (without_.lower.delta(epsilon) + count_ * sum) * (1 - 1e-12));
+    for (const Cell& c : law_.cells) {
+      if (c.p > 0) sum += c.p * less_below(level(epsilon, c.merged, 1));
+    }
+    const double none = without_ ? without_->lower.delta(epsilon) : 0;
+    return std::min(1.0, (none + count_ * sum) * (1 - kSumError));
   }
 
  private:
+  [[nodiscard]] double none_above(double epsilon) const {
+    const double bound = none_bound_.delta(epsilon);
+    return without_ ? std::min(bound, without_->upper.delta(epsilon)) : bound;
+  }
+
+  // A curve is convex in e^level and at most 1 at 0: left of the window the chord bounds it too.
+  [[nodiscard]] double less_above(double level) const {
+    double value = one_less_.upper.delta(level);
+    if (level >= start_) {
+      // far right of its bulk the lattice sees only its own noise
+      for (const ChernoffBound& b : less_bounds_) value = std::min(value, b.delta(level));
+      return value;
+    }
+    const double chord = 1 - std::exp(level - start_) * (1 - at_start_) * (1 - 8 * kUnit);
+    return std::min(value, std::min(1.0, chord * (1 + 4 * kUnit)));
+  }
+
+  // Also at least the P-mass less e^level.
+  [[nodiscard]] double less_below(double level) const {
+    const double value = one_less_.lower.delta(level);
+    if (level >= 0) return value;
+    const double line = -std::expm1(level) * (1 - 8 * kUnit) - count_ * law_.mass;
+    return std::max(value, line);
+  }
+
   // epsilon minus a loss, moved by the losses' error to the side given
   [[nodiscard]] double level(double epsilon, double loss, double sign) const {
     return epsilon - loss + sign * (law_.slack + 16 * kUnit * (std::abs(loss) + std::abs(epsilon)));
   }
 
-  Curves without_, one_less_;
+  ChernoffBound none_bound_;
+  std::vector<ChernoffBound> less_bounds_;
+  std::optional<Curves> without_;
+  Curves one_less_;
   JumpLaw law_;
-  double count_;
+  double count_, start_, at_start_;
 };
 
-// A point of [low, high] next to the crossing where `above` turns false; {last true, first false}.
+// Brackets the place in [least, most] where a falling function of epsilon crosses `target`: first a level with the
+// function above it, then one with it at most there; either may stay where it started. Every level that is returned
+// was evaluated, so nothing rests on the function's falling.
 template <class F>
-Interval crossing(const F& above, double low, double high) {
-  for (int i = 0; i < 60 && high - low > 1e-13 * high; ++i) {
-    const double middle = 0.5 * (low + high);
-    (above(middle) ? low : high) = middle;
+Interval crossing(const F& f, double target, double guess, double step, double least, double most, double tolerance) {
+  double low = least, high = most, at_low = kInfinity, at_high = -1;
+  const auto put = [&](double at) {
+    const double value = f(at);
+    if (value > target) {
+      low = at;
+      at_low = value;
+    } else {
+      high = at;
+      at_high = value;
+    }
+    return value > target;
+  };
+  double at = std::clamp(guess, least, most);
+  const bool above = put(at);
+  for (int i = 0; i < 60; ++i, step *= 4) {
+    at = above ? std::min(most, at + step) : std::max(least, at - step);
+    if (put(at) != above || at == most || at == least) break;
+  }
+  for (int i = 0; i < 80 && high - low > tolerance * high && at_high >= 0; ++i) {
+    double next = 0.5 * (low + high);
+    // by the logarithms where both are known, away from the ends; every third step halves
+    if (i % 3 != 2 && std::isfinite(at_low) && at_high > 0) {
+      const double share = std::log(at_low / target) / std::log(at_low / at_high);
+      next = low + std::clamp(share, 0.02, 0.98) * (high - low);
+    }
+    if (!(next > low && next < high)) break;
+    put(next);
   }
   return {low, high};
 }
@@ -116,108 +260,105 @@ class JumpSearch {
  public:
   JumpSearch(const Composition& composition, double width, const LatticeLimits& limits)
       : composition_(composition), less_(composition), width_(width), limits_(limits) {
-    for (std::size_t i = 0; i < composition.phases.size(); ++i) {
-      const auto* s = std::get_if<SampledGaussianStep>(&composition.phases[i].step);
-      if (s == nullptr) continue;
-      ++sampled_;
-      pair_ = {s->sigma, s->rate};
-      count_ = static_cast<double>(composition.phases[i].count);
-      less_.phases[i].count -= 1;
-    }
-    std::erase_if(less_.phases, [](const Phase& p) { return p.count == 0; });
+    if (composition.phases.size() != 1) return;
+    const auto* s = std::get_if<SampledGaussianStep>(&composition.phases.front().step);
+    if (s == nullptr) return;
+    pair_ = {s->sigma, s->rate};
+    count_ = static_cast<double>(composition.phases.front().count);
+    lowest_ = std::log1p(-pair_.rate);
+    less_.phases.front().count -= 1;
   }
 
-  [[nodiscard]] bool applies() const { return sampled_ == 1 && composition_.phases.size() == 1 && count_ >= 2; }
+  [[nodiscard]] bool applies() const { return count_ >= 2; }
 
   std::optional<Interval> epsilon(double delta) {
-    // one step alone, of its share or of all, brackets where a single jump puts the answer
-    double guess =
-        one_step_epsilon(SampledGaussianStep{pair_.sigma, pair_.rate}, Direction::remove, std::min(0.9, delta / count_))
-            .upper;
+    // one step's share of delta puts a single jump's answer
+    double guess = one_step_epsilon(composition_.phases.front().step, Direction::remove, std::min(0.9, delta / count_)).upper;
+    if (!(guess > 0) || !std::isfinite(guess)) {
+      Pilot pilot(composition_, Direction::remove, 1e-3 * delta / count_);
+      pilot.aim_at_delta(delta);
+      guess = std::max(1e-9, pilot.epsilon());
+    }
     std::optional<Interval> best;
     double finer = 1;
-    for (int pass = 0; pass < 3; ++pass) {
+    for (int pass = 0; pass < kPasses; ++pass) {
       const double target = std::max(width_ * guess, 5e-10);
-      const auto curves = run(guess, target, std::min(0.1, target / std::max(guess, 1e-300)) * delta, finer);
+      const auto curves = run(guess, target, delta, finer);
       if (!curves) break;
-      const Interval found = solve(*curves, delta);
+      const Interval found = solve(*curves, delta, guess, target);
+#ifdef DBG
+      fprintf(stderr, "pass %d guess %g target %g finer %g -> [%.9g, %.9g] work %g\n", pass, guess, target, finer, found.lower, found.upper, work_);
+      for (double e : {found.lower, found.upper}) {
+          fprintf(stderr, "  at %.9g:", e);
+          curves->show(e);
+      }
+#endif
       best = best ? meet(*best, found) : found;
-      if (best->upper - best->lower <= std::max(width_ * best->upper, 1e-9) || !std::isfinite(best->upper) || spent())
-        break;
-      const double middle = 0.5 * (found.lower + found.upper);
-      finer *= std::abs(middle - guess) < 0.3 * guess ? 0.4 : 0.7;
+      const double gap = best->upper - best->lower, wanted = std::max(width_ * best->upper, 1e-9);
+      if (gap <= wanted || !std::isfinite(best->upper) || spent()) break;
+      const double middle = 0.5 * (best->lower + best->upper);
+      if (std::abs(middle - guess) < 0.1 * guess) {
+        finer *= std::clamp(std::sqrt(0.5 * wanted / gap), 0.1, 0.8);
+      } else {
+        finer *= 0.8;
+      }
       guess = middle > 0 ? middle : 0.5 * guess;
     }
     return best;
   }
 
   std::optional<Interval> delta(double epsilon) {
-    const double step = one_step_delta(SampledGaussianStep{pair_.sigma, pair_.rate}, Direction::remove, epsilon).upper;
+    const double step = one_step_delta(composition_.phases.front().step, Direction::remove, epsilon).upper;
     double guess = std::min(0.5, count_ * step);
     std::optional<Interval> best;
     double finer = 1;
-    for (int pass = 0; pass < 3 && guess > 0; ++pass) {
-      const auto curves = run(epsilon, width_ * std::max(std::abs(epsilon), 1e-9), width_ * guess, finer);
+    for (int pass = 0; pass < kPasses && guess > 0; ++pass) {
+      const auto curves = run(epsilon, 0, guess, finer);
       if (!curves) break;
       const Interval found{curves->lower(epsilon), curves->upper(epsilon)};
       best = best ? meet(*best, found) : found;
-      if (best->upper - best->lower <= width_ * best->upper || spent()) break;
-      finer *= 0.4;
+      const double gap = best->upper - best->lower;
+      if (gap <= width_ * best->upper || spent()) break;
+      finer *= std::clamp(std::sqrt(0.5 * width_ * best->upper / gap), 0.1, 0.8);
       guess = std::max(found.lower, 1e-3 * found.upper);
     }
     return best;
   }
 
  private:
+  static constexpr int kPasses = 5;
+
   [[nodiscard]] bool spent() const { return work_ > 0.6 * limits_.work; }
 
-  static Interval solve(const JumpCurves& curves, double delta) {
+  static Interval solve(const JumpCurves& curves, double delta, double guess, double target) {
     if (curves.upper(0) <= delta) return {0, 0};
+    const double tolerance = 0.02 * target / std::max(guess, target);
     Interval out{0, kInfinity};
-    double high = 1e-9;
-    while (high < 1e5 && curves.upper(high) > delta) high *= 4;
-    if (high < 1e5) out.upper = crossing([&](double e) { return curves.upper(e) > delta; }, 0, high).upper;
-    if (curves.lower(0) > delta) {
-      high = std::isfinite(out.upper) ? out.upper : 1e5;
-      out.lower = curves.lower(high) > delta
-                      ? high
-                      : crossing([&](double e) { return curves.lower(e) > delta; }, 0, high).lower;
-    }
+    out.upper = crossing([&](double e) { return curves.upper(e); }, delta, guess, target, 0, 1e5, tolerance).upper;
+    if (!(out.upper < 1e5)) out.upper = kInfinity;
+    const double most = std::min(out.upper, 1e5);
+    out.lower = crossing([&](double e) { return curves.lower(e); }, delta, std::min(guess, most), target, 0, most, tolerance).lower;
     return out;
   }
 
-  // Cut, tilts and spacing for an answer near epsilon with `share` of divergence to spend.
-  std::optional<JumpCurves> run(double epsilon, double target, double share, double finer) {
-    const double mass = std::min({std::sqrt(0.1 * share), 1e10 * share, 0.05}) / count_;
-    const double x = std::max(1 + pair_.sigma * normal_tail_point(0.5 * mass / pair_.rate),
-                              pair_.sigma * normal_tail_point(0.5 * mass));
-    const double lowest = std::log1p(-pair_.rate), cut = lowest + pair_.excess(x);
-    const double tail = 1e-2 * share / count_;
-    Pilot far(composition_, Direction::remove, tail, cut), near(less_, Direction::remove, tail, cut);
-    far.aim_at_epsilon(epsilon);
-    // hardly any tilt: its curve is asked for far left of its window too, where what a tilt loses would come back
-    // magnified
-    near.tilt_by(0.02 / (std::abs(epsilon) + lowest + pair_.excess(1 + 40 * pair_.sigma)));
-    const bool bulk_matters = far.log_delta() > std::log(share) - 3;
-    const double expected =
-        std::min(near.spacing_for(0.5 * target), bulk_matters ? far.spacing_for(0.5 * target) : kInfinity);
-    double spacing =
-        finer * std::min({expected, 0.25 / far.theta(), 0.25 / near.theta(), std::max(cut - lowest, 1e-300) / 8});
-    const double least = (cut - lowest) / (0.9 * static_cast<double>(limits_.bins));
-    spacing = std::max(spacing, least);
+  struct Part {
+    Curves curves;
+    StepTable table;
+    Interval end;  // the excess loss at which it is cut off
+  };
+
+  // The composition cut off near `cut`, on a lattice as fine as the limits allow.
+  std::optional<Part> part(const Composition& composition, const Pilot& pilot, double spacing, double share,
+                           double cut) {
     for (int attempt = 0; attempt < 12; ++attempt) {
       try {
-        const auto tables = step_tables(composition_, Direction::remove, far, spacing, share, cut, limits_.bins);
-        const BinTable& table = tables[sampled_index()].table;
-        const double end = table.start + static_cast<double>(table.bins()) * spacing;
-        std::vector<StepTable> fewer;
-        for (std::size_t i = 0; i < tables.size(); ++i) {
-          if (i != sampled_index() || count_ > 1) fewer.push_back(tables[i]);
-        }
-        Curves without = compose_tables(composition_, tables, far.shape(), share, limits_.window);
-        Curves one_less = compose_tables(less_, fewer, near.shape(), share, limits_.window);
-        work_ += without.work + one_less.work;
-        return JumpCurves(std::move(without), std::move(one_less), jump_law(pair_, end - lowest, tail), count_);
+        auto tables = step_tables(composition, Direction::remove, pilot, spacing, share, cut, limits_.bins);
+        const BinTable& table = tables.front().table;
+        const double end = table.start + static_cast<double>(table.bins()) * spacing - lowest_;
+        const double slack = tables.front().loss_error + 16 * kUnit * (end + std::abs(lowest_));
+        Curves curves = compose_tables(composition, tables, pilot.shape(), share, limits_.window);
+        work_ += curves.work;
+        return Part{std::move(curves), std::move(tables.front()), {end - slack, end + slack}};
       } catch (const TooLong& e) {
         work_ += 0.02 * limits_.work;
         spacing *= std::clamp(1.02 * e.factor, 1.05, 1e6);
@@ -226,19 +367,84 @@ class JumpSearch {
     return std::nullopt;
   }
 
-  [[nodiscard]] std::size_t sampled_index() const {
-    std::size_t i = 0;
-    while (!std::holds_alternative<SampledGaussianStep>(composition_.phases[i].step)) ++i;
-    return i;
+  // Cut, tilts and spacings for an answer near (epsilon, delta); `target`: width in epsilon, 0: the width is of delta.
+  std::optional<JumpCurves> run(double epsilon, double target, double delta, double finer) {
+    // how fast the divergence falls where one jump makes it
+    const double x_answer = pair_.point(std::max(epsilon - lowest_, 1e-12));
+    const double slope = std::max(1e-3, decay(pair_, x_answer) * rise(x_answer));
+    if (target == 0) target = width_ / std::max(slope, 1.0);
+    const double share = std::min(0.1, 0.2 * target * std::max(slope, 1.0)) * delta;
+    const double mass = std::min(std::sqrt(share), 0.05) / count_;
+    const double x_cut = std::max(1 + pair_.sigma * normal_tail_point(0.5 * mass / pair_.rate),
+                                  pair_.sigma * normal_tail_point(0.5 * mass));
+    const double cut = pair_.excess(x_cut), tail = 1e-2 * share / count_;
+
+    Pilot near(less_, Direction::remove, tail, lowest_ + cut);
+    near.tilt_by(1e-6);
+    const double mean = near.mean();
+    double theta = slope;
+    for (int i = 0; i < 60; ++i, theta *= 0.7) {
+      near.tilt_by(theta);
+      if (near.mean() - mean < 0.5 * epsilon) break;
+    }
+    const double near_spacing =
+        std::max(finer * std::min({near.spacing_for(0.3 * target), 0.25 / near.theta(), cut / 16}),
+                 cut / (0.9 * static_cast<double>(limits_.bins)));
+    const auto less = part(less_, near, near_spacing, share, lowest_ + cut);
+    if (!less) return std::nullopt;
+
+    Pilot far(composition_, Direction::remove, tail, lowest_ + cut);
+    far.aim_at_epsilon(epsilon);
+    const ChernoffBound bound = chernoff_bound(less->table, count_, epsilon, far.theta());
+    Interval cut_at = less->end;
+    std::optional<Curves> without;
+    if (bound.delta(epsilon) > 0.3 * share) {
+      const double spacing = std::max(finer * std::min({far.spacing_for(0.5 * target), 0.25 / far.theta(), cut / 16}),
+                                      cut / (0.9 * static_cast<double>(limits_.bins)));
+      auto all = part(composition_, far, spacing, share, lowest_ + cut);
+      if (all) {
+        cut_at = {std::min(cut_at.lower, all->end.lower), std::max(cut_at.upper, all->end.upper)};
+        without = std::move(all->curves);
+      }
+    }
+#ifdef DBG
+    fprintf(stderr, "run eps %g cut %g end %g slope %g theta near %g far %g dev %g %g spacing %g nodes %zu %zu bound %g share %g\n", epsilon, cut, less->end.upper, slope, near.theta(), far.theta(), near.deviation(), far.deviation(), near_spacing, less->curves.upper.nodes(), without?without->upper.nodes():0, bound.delta(epsilon), share);
+#endif
+    const Layout where = layout(cut_at, epsilon - near.mean(), near.deviation(), target * std::max(slope, 1.0), tail, finer);
+    std::vector<ChernoffBound> less_bounds;
+    for (const double share_of : {1.0, 0.4, 0.1}) {
+      const double at = share_of * std::max(epsilon - cut, 0.1 * epsilon);
+      near.aim_at_epsilon(at);
+      less_bounds.push_back(chernoff_bound(less->table, count_ - 1, at, near.theta()));
+    }
+    return JumpCurves(bound, std::move(less_bounds), std::move(without), std::move(less->curves),
+                      jump_law(pair_, where),
+                      count_);
+  }
+
+  // dx / d(loss) at a point
+  [[nodiscard]] double rise(double x) const {
+    return pair_.sigma * pair_.sigma / -std::expm1(-pair_.excess(x));
+  }
+
+  // Dense where a jump of about `jump`, smeared by `deviation`, decides; `accuracy` relative in the divergence.
+  [[nodiscard]] Layout layout(const Interval& cut, double jump, double deviation, double accuracy,
+                              double tail, double finer) const {
+    const double x = pair_.point(std::max({jump - lowest_, cut.lower, 1e-300})), sigma = pair_.sigma;
+    const double slope = std::max(decay(pair_, x), 1 / sigma);
+    Layout out{cut.lower, cut.upper, 0, 0, 0, tail};
+    out.from = pair_.point(std::max({jump - 8 * deviation - lowest_, 0.3 * jump, cut.lower, 1e-300}));
+    out.to = x + std::min(25 / slope, 9 * sigma);
+    out.dense = std::max(1e-12, finer * std::sqrt(0.5 * std::min(1.0, accuracy)) / slope);
+    return out;
   }
 
   const Composition& composition_;
   Composition less_;
   double width_;
   LatticeLimits limits_;
-  int sampled_ = 0;
   GaussianPair pair_{1, 0.5};
-  double count_ = 0;
+  double count_ = 0, lowest_ = 0;
   double work_ = 0;
 };
 

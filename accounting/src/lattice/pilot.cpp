@@ -178,6 +178,7 @@ Cumulants Pilot::cumulants(double theta) const {
 void Pilot::settle(double theta) {
   const Cumulants c = cumulants(theta);
   theta_ = theta;
+  mean_ = c.slope;
   epsilon_ = c.slope - 1 / theta - 1 / (theta + 1);
   const double spread = c.curvature + 1 / (theta * theta) + 1 / ((theta + 1) * (theta + 1));
   log_delta_ =

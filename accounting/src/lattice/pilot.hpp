@@ -46,6 +46,8 @@ class Pilot {
   [[nodiscard]] double theta() const { return theta_; }
   [[nodiscard]] double epsilon() const { return epsilon_; }
   [[nodiscard]] double log_delta() const { return log_delta_; }
+  /// Of the composed loss under the tilt.
+  [[nodiscard]] double mean() const { return mean_; }
   [[nodiscard]] double deviation() const { return deviation_; }
   [[nodiscard]] double infinity() const { return infinity_; }
 
@@ -61,7 +63,7 @@ class Pilot {
   void settle(double theta);
 
   std::vector<PilotStep> steps_;
-  double theta_ = 1, epsilon_ = 0, log_delta_ = 0, deviation_ = 1, infinity_ = 0;
+  double theta_ = 1, epsilon_ = 0, log_delta_ = 0, mean_ = 0, deviation_ = 1, infinity_ = 0;
 };
 
 /// Smallest z with standard normal upper tail below `mass`; 0 for mass >= 1/2, at most 38.

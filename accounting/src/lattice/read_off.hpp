@@ -15,6 +15,8 @@ class ComposedCurve {
   /// The curve at `epsilon`. Left of the window, where no atom lies, it is linear in e^epsilon; right of it constant.
   [[nodiscard]] double delta(double epsilon) const;
   [[nodiscard]] std::size_t nodes() const { return sum_.size(); }
+  /// The first node's loss.
+  [[nodiscard]] double start() const { return start_; }
 
  private:
   [[nodiscard]] double loss(std::size_t i) const { return start_ + static_cast<double>(i) * spacing_; }

@@ -157,47 +157,175 @@ LatticeLaw upper_law(const BinTable& t) {
   return law;
 }
 
+namespace {
+
+// All that lies at or below a node J: where the lower law begins.
+struct LeftEnd {
+  std::size_t node = 0;
+  double p = 0;     // P-mass, rounded down
+  double drop = 0;  // d_J
+};
+
+// A merged end may ask for this many times what the tangent next to it does before its kink eats into the law.
+constexpr double kWideKink = 6;
+// Cost of a kink at a node (second order in the spacing) against that of invented Q-mass (first order).
+constexpr double kKink = 0.1;
+
+// The node at which the line of the merged left end and the tangent of the bin to the right agree best; or node 0
+// without the left cell. Where the tangent asks for more than the line, Q-mass is invented.
+LeftEnd left_end(const BinTable& t, std::size_t last) {
+  const double c1 = 1 / std::expm1(t.spacing), c2 = -1 / std::expm1(-t.spacing), grow = std::expm1(t.spacing);
+  // P-mass below the node, and int (e^{ell_J} dQ - dP) there, rounded up
+  double p = t.left_p * (1 - t.cell_error), p_up = t.left_p * (1 + t.cell_error);
+  double fall = t.left_fall * (1 + t.cell_error);
+  const double first = t.half_rise[0] * (1 + t.error[0] + kSumError);
+  LeftEnd best{0, 0, first};
+  double least = first > 0 ? first : kInfinity;  // empty bins are the same as beginning at the next node
+  for (std::size_t j = 0; j <= last; ++j) {
+    const double tangent = t.half_rise[j] * (1 + t.error[j] + kSumError), over = fall - tangent;
+    const double penalty = over > 0 ? kKink * over : -over;
+    if (tangent > 0 && fall <= kWideKink * tangent && penalty < least) {
+      least = penalty;
+      best = {j, p, std::max(fall, tangent)};
+    }
+    if (over > 0 && kKink * over > least) break;
+    const double mass = t.whole_rise[j] * c2 + t.whole_fall[j] * c1, up = 1 + t.error[j] + kSumError;
+    fall = (t.whole_fall[j] * up + fall * (1 + grow) + p_up * grow) * (1 + kSumError);
+    p_up = (p_up + mass * up) * (1 + kSumError);
+    p = (p + mass * std::max(0.0, 1 - t.error[j] - kSumError)) * (1 - kSumError);
+  }
+  return best;
+}
+
+// All that lies above a node N: where the lower law ends.
+struct RightEnd {
+  std::size_t node = 0;
+  double p = 0;                      // P-mass, rounded down
+  double rise_low = 0, rise_up = 0;  // bounds of int (dP - e^{ell_N} dQ)
+  bool kinked = false;               // d_N is that integral; else its mass is first moved left to the node
+};
+
+// Values of a bin, rounded either way.
+struct Rounded {
+  const BinTable& table;
+  [[nodiscard]] double over(double v, std::size_t j) const { return v * (1 + table.error[j] + kSumError); }
+  [[nodiscard]] double under(double v, std::size_t j) const {
+    return v * std::max(0.0, 1 - table.error[j] - kSumError);
+  }
+  // what the tangents on both sides of an inner node ask for
+  [[nodiscard]] double drop(std::size_t j) const {
+    return std::max(over(table.half_fall[j - 1], j - 1), over(table.half_rise[j], j));
+  }
+};
+
+// The mirror image of left_end, for steps whose losses end above. Where the integral beyond the node is no less than
+// the last bin's tangent asks for, the curve ends in a kink; elsewhere in the chord of what was moved to the node.
+RightEnd right_end(const BinTable& t) {
+  const Rounded r{t};
+  const double c1 = 1 / std::expm1(t.spacing), c2 = -1 / std::expm1(-t.spacing), shrink = std::exp(-t.spacing),
+               share = -std::expm1(-t.spacing);
+  RightEnd best, now{t.bins(), t.right_p * (1 - t.cell_error), 0, t.right_rise * (1 + t.cell_error), false};
+  best = now;
+  double p_up = t.right_p * (1 + t.cell_error), least = kInfinity;
+  for (; now.node >= 4; --now.node) {
+    const std::size_t last = now.node - 1;
+    const double rise = r.under(t.whole_rise[last], last), tangent = r.over(t.half_fall[last], last),
+                 drop = r.drop(last);
+    const bool trivial = now.rise_up == 0 && t.whole_rise[last] == 0;  // the same as ending one node before
+    if (!trivial && now.rise_low >= tangent && now.rise_up <= kWideKink * tangent &&
+        now.p + c2 * (rise - drop) + c1 * now.rise_low >= 0 && kKink * (now.rise_up - tangent) < least) {
+      least = kKink * (now.rise_up - tangent);
+      best = now;
+      best.kinked = true;
+    }
+    const double chord = now.rise_up + t.whole_rise[last];
+    if (!trivial && chord < least && now.p + c2 * std::min(0.0, rise - drop) >= 0) {
+      least = chord;
+      best = now;
+    }
+    if (kKink * now.rise_up > least) break;
+    const double mass = t.whole_rise[last] * c2 + t.whole_fall[last] * c1;
+    now.rise_low = (rise + shrink * now.rise_low + share * now.p) * (1 - kSumError);
+    now.rise_up = (r.over(t.whole_rise[last], last) + shrink * now.rise_up + share * p_up) * (1 + kSumError);
+    now.p = (now.p + r.under(mass, last)) * (1 - kSumError);
+    p_up = (p_up + r.over(mass, last)) * (1 + kSumError);
+  }
+  return best;
+}
+
+// The tangent law up to the node `right`.
+std::vector<double> tangent_masses(const BinTable& table, const RightEnd& right) {
+  const double c1 = 1 / std::expm1(table.spacing), c2 = -1 / std::expm1(-table.spacing);
+  const Rounded r{table};
+  const std::size_t n = right.node;
+  // d_j: how far the curve lies under the pair's at node j. The same, rounded down where it enters with plus: the two
+  // differ only where d is an integral, known to its error.
+  std::vector<double> drop(n + 1, 0.0);
+  const LeftEnd left = left_end(table, n - 3);
+  drop[left.node] = left.drop;
+  for (std::size_t j = left.node + 1; j < n; ++j) drop[j] = r.drop(j);
+  double low_pin = drop[n - 1];
+  double last = right.p;
+  const double rise = table.whole_rise[n - 1];
+  if (right.kinked) {
+    drop[n] = right.rise_up;
+    last += c2 * (r.under(rise, n - 1) - drop[n - 1]) + c1 * right.rise_low;
+  } else if (r.under(rise, n - 1) >= r.over(table.half_fall[n - 2], n - 2)) {
+    // pinned to the chord that ends in the tail: d is whole_rise (half_rise never exceeds it)
+    low_pin = r.under(rise, n - 1);
+    drop[n - 1] = r.over(rise, n - 1);
+  } else {
+    low_pin = drop[n - 1] = std::max(drop[n - 1], r.over(rise, n - 1));
+    last += c2 * (r.under(rise, n - 1) - drop[n - 1]);
+  }
+  std::vector<double> mass(n + 1, 0.0);
+  for (std::size_t j = left.node; j < n; ++j) {
+    const double own = j == n - 1 ? low_pin : drop[j];
+    double plus = c1 * (r.under(table.whole_fall[j], j) + own);
+    double minus = c1 * drop[j + 1];
+    if (j > left.node) {
+      plus += c2 * (r.under(table.whole_rise[j - 1], j - 1) + own);
+      minus += c2 * drop[j - 1];
+    } else {
+      plus += left.p + own;
+    }
+    mass[j] = plus * (1 - kSumError) - minus * (1 + kSumError);
+  }
+  mass[n] = last - kSumError * (std::abs(last) + c2 * (drop[n - 1] + rise) + c1 * right.rise_up);
+  lower_hull(mass, table.spacing);
+  return mass;
+}
+
+// Every bin's P-mass at its left node: first order, but without the large cancelling terms of bins wider than one.
+std::vector<double> floor_masses(const BinTable& table) {
+  const double c1 = 1 / std::expm1(table.spacing), c2 = -1 / std::expm1(-table.spacing);
+  std::vector<double> mass(table.bins() + 1);
+  for (std::size_t j = 0; j < table.bins(); ++j) {
+    mass[j] = (table.whole_rise[j] * c2 + table.whole_fall[j] * c1) * std::max(0.0, 1 - table.error[j] - 2 * kSumError);
+  }
+  mass.back() = table.right_p * (1 - table.cell_error);
+  return mass;
+}
+
+double first_moment(const std::vector<double>& mass) {
+  double sum = 0;
+  for (std::size_t i = 0; i < mass.size(); ++i) sum += mass[i] * static_cast<double>(i);
+  return sum;
+}
+
+}  // namespace
+
 LatticeLaw lower_law(const BinTable& table) {
   LatticeLaw law{table.start, table.spacing, {}, table.infinity * (1 - table.cell_error)};
-  const double c1 = 1 / std::expm1(table.spacing), c2 = -1 / std::expm1(-table.spacing);
-  // P-mass right of the current last node, rounded down to it.
-  double tail = table.right_p * (1 - table.cell_error);
-  for (std::size_t n = table.bins(); n >= 4; --n) {
-    std::vector<double> drop(n + 1, 0.0);  // d_j: how far the curve lies under the pair's at node j
-    const auto over = [&](double v, std::size_t j) { return v * (1 + table.error[j] + kSumError); };
-    const auto under = [&](double v, std::size_t j) { return v * std::max(0.0, 1 - table.error[j] - kSumError); };
-    for (std::size_t j = 1; j < n; ++j)
-      drop[j] = std::max(over(table.half_fall[j - 1], j - 1), over(table.half_rise[j], j));
-    if (table.half_rise[0] > 0) drop[1] = std::max(drop[1], over(table.whole_fall[0], 0));
-    // At the last inner node the curve may be pinned to the chord that ends in the tail: d is then exactly whole_rise,
-    // known only to its error, so that it is rounded by the sign with which it enters.
-    // half_rise never exceeds whole_rise, so only the neighbour's half_fall can ask for more.
-    const bool pinned = under(table.whole_rise[n - 1], n - 1) >= over(table.half_fall[n - 2], n - 2);
-    const double low_pin =
-        pinned ? under(table.whole_rise[n - 1], n - 1) : std::max(drop[n - 1], over(table.whole_rise[n - 1], n - 1));
-    drop[n - 1] = pinned ? over(table.whole_rise[n - 1], n - 1) : low_pin;
-    const double last = pinned ? tail : tail + c2 * (under(table.whole_rise[n - 1], n - 1) - drop[n - 1]);
-    if (last < 0) {  // the density falls too fast for this bin: round its mass down to its left node
-      tail += under(table.whole_rise[n - 1] * c2 + table.whole_fall[n - 1] * c1, n - 1) * (1 - kSumError);
-      continue;
-    }
-    law.mass.assign(n + 1, 0.0);
-    for (std::size_t j = 0; j < n; ++j) {
-      const double own = j == n - 1 ? low_pin : drop[j];
-      double plus = c1 * (under(table.whole_fall[j], j) + own);
-      double minus = c1 * drop[j + 1];
-      if (j > 0) {
-        plus += c2 * (under(table.whole_rise[j - 1], j - 1) + own);
-        minus += c2 * drop[j - 1];
-      }
-      law.mass[j] = plus * (1 - kSumError) - minus * (1 + kSumError);
-    }
-    law.mass[n] = last * (1 - kSumError);
-    lower_hull(law.mass, table.spacing);
-    for (const BinTable::NodeAtom& a : table.node_atoms) {  // beyond the last node: rounded down to it
-      law.mass[std::min(a.node, n)] += a.p * (1 - table.cell_error - kSumError);
-    }
-    return law;
+  if (table.bins() >= 4) law.mass = tangent_masses(table, right_end(table));
+  if (table.spacing > 1) {
+    std::vector<double> floor = floor_masses(table);
+    if (first_moment(floor) > first_moment(law.mass)) law.mass = std::move(floor);
+  }
+  for (const BinTable::NodeAtom& a : table.node_atoms) {
+    if (law.mass.empty()) break;
+    if (a.node >= law.mass.size()) law.mass.resize(a.node + 1, 0.0);
+    law.mass[a.node] += a.p * (1 - table.cell_error - kSumError);
   }
   return law;
 }

@@ -117,8 +117,7 @@ ChernoffBound chernoff_bound(const StepTable& step, double count, double epsilon
   const auto attempt = [&](double theta) {
     const TiltedLaw tilted = tilt(law, theta, step.loss_error, Side::upper);
     if (tilted.mass.empty()) return;
-    const double log_moment =
-        count * (tilted.log_scale + tilted.log_scale_error + 256 * kUnit);
+    const double log_moment = count * (tilted.log_scale + tilted.log_scale_error + 256 * kUnit);
     // sup over v >= 0 of e^{-theta v} (1 - e^{-v})
     const double peak = -theta * std::log1p(1 / theta) - std::log1p(theta);
     const double at = log_moment + peak - theta * epsilon;
@@ -169,7 +168,9 @@ class JumpCurves {
       up += c.to_left * less_above(level(epsilon, c.left, -1)) + c.to_right * less_above(level(epsilon, c.right, -1));
       lo += c.p * less_below(level(epsilon, c.merged, 1));
     }
-    fprintf(stderr, " none [%g %g] one [%g %g] beyond %g pair %g cells %zu\n", without_?without_->lower.delta(epsilon):0, none_above(epsilon), count_ * lo, count_ * up, count_ * law_.beyond, 0.5 * count_ * count_ * law_.mass * law_.mass, law_.cells.size());
+    fprintf(stderr, " none [%g %g] one [%g %g] beyond %g pair %g cells %zu\n",
+            without_ ? without_->lower.delta(epsilon) : 0, none_above(epsilon), count_ * lo, count_ * up,
+            count_ * law_.beyond, 0.5 * count_ * count_ * law_.mass * law_.mass, law_.cells.size());
   }
 #endif
   [[nodiscard]] double lower(double epsilon) const {
@@ -273,7 +274,8 @@ class JumpSearch {
 
   std::optional<Interval> epsilon(double delta) {
     // one step's share of delta puts a single jump's answer
-    double guess = one_step_epsilon(composition_.phases.front().step, Direction::remove, std::min(0.9, delta / count_)).upper;
+    double guess =
+        one_step_epsilon(composition_.phases.front().step, Direction::remove, std::min(0.9, delta / count_)).upper;
     if (!(guess > 0) || !std::isfinite(guess)) {
       Pilot pilot(composition_, Direction::remove, 1e-3 * delta / count_);
       pilot.aim_at_delta(delta);
@@ -287,10 +289,11 @@ class JumpSearch {
       if (!curves) break;
       const Interval found = solve(*curves, delta, guess, target);
 #ifdef DBG
-      fprintf(stderr, "pass %d guess %g target %g finer %g -> [%.9g, %.9g] work %g\n", pass, guess, target, finer, found.lower, found.upper, work_);
+      fprintf(stderr, "pass %d guess %g target %g finer %g -> [%.9g, %.9g] work %g\n", pass, guess, target, finer,
+              found.lower, found.upper, work_);
       for (double e : {found.lower, found.upper}) {
-          fprintf(stderr, "  at %.9g:", e);
-          curves->show(e);
+        fprintf(stderr, "  at %.9g:", e);
+        curves->show(e);
       }
 #endif
       best = best ? meet(*best, found) : found;
@@ -337,7 +340,9 @@ class JumpSearch {
     out.upper = crossing([&](double e) { return curves.upper(e); }, delta, guess, target, 0, 1e5, tolerance).upper;
     if (!(out.upper < 1e5)) out.upper = kInfinity;
     const double most = std::min(out.upper, 1e5);
-    out.lower = crossing([&](double e) { return curves.lower(e); }, delta, std::min(guess, most), target, 0, most, tolerance).lower;
+    out.lower =
+        crossing([&](double e) { return curves.lower(e); }, delta, std::min(guess, most), target, 0, most, tolerance)
+            .lower;
     return out;
   }
 
@@ -408,9 +413,14 @@ class JumpSearch {
       }
     }
 #ifdef DBG
-    fprintf(stderr, "run eps %g cut %g end %g slope %g theta near %g far %g dev %g %g spacing %g nodes %zu %zu bound %g share %g\n", epsilon, cut, less->end.upper, slope, near.theta(), far.theta(), near.deviation(), far.deviation(), near_spacing, less->curves.upper.nodes(), without?without->upper.nodes():0, bound.delta(epsilon), share);
+    fprintf(
+        stderr,
+        "run eps %g cut %g end %g slope %g theta near %g far %g dev %g %g spacing %g nodes %zu %zu bound %g share %g\n",
+        epsilon, cut, less->end.upper, slope, near.theta(), far.theta(), near.deviation(), far.deviation(),
+        near_spacing, less->curves.upper.nodes(), without ? without->upper.nodes() : 0, bound.delta(epsilon), share);
 #endif
-    const Layout where = layout(cut_at, epsilon - near.mean(), near.deviation(), target * std::max(slope, 1.0), tail, finer);
+    const Layout where =
+        layout(cut_at, epsilon - near.mean(), near.deviation(), target * std::max(slope, 1.0), tail, finer);
     std::vector<ChernoffBound> less_bounds;
     for (const double share_of : {1.0, 0.4, 0.1}) {
       const double at = share_of * std::max(epsilon - cut, 0.1 * epsilon);
@@ -418,18 +428,15 @@ class JumpSearch {
       less_bounds.push_back(chernoff_bound(less->table, count_ - 1, at, near.theta()));
     }
     return JumpCurves(bound, std::move(less_bounds), std::move(without), std::move(less->curves),
-                      jump_law(pair_, where),
-                      count_);
+                      jump_law(pair_, where), count_);
   }
 
   // dx / d(loss) at a point
-  [[nodiscard]] double rise(double x) const {
-    return pair_.sigma * pair_.sigma / -std::expm1(-pair_.excess(x));
-  }
+  [[nodiscard]] double rise(double x) const { return pair_.sigma * pair_.sigma / -std::expm1(-pair_.excess(x)); }
 
   // Dense where a jump of about `jump`, smeared by `deviation`, decides; `accuracy` relative in the divergence.
-  [[nodiscard]] Layout layout(const Interval& cut, double jump, double deviation, double accuracy,
-                              double tail, double finer) const {
+  [[nodiscard]] Layout layout(const Interval& cut, double jump, double deviation, double accuracy, double tail,
+                              double finer) const {
     const double x = pair_.point(std::max({jump - lowest_, cut.lower, 1e-300})), sigma = pair_.sigma;
     const double slope = std::max(decay(pair_, x), 1 / sigma);
     Layout out{cut.lower, cut.upper, 0, 0, 0, tail};

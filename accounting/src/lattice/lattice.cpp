@@ -34,6 +34,12 @@ class Search {
       const auto curves = run(pilot, target, std::min(0.1, target * std::max(1.0, pilot.theta())) * delta, spacing);
       if (!curves) break;
       Interval found{curves->lower.epsilon(delta), curves->upper.epsilon(delta)};
+#ifdef DBG
+      fprintf(stderr,
+              "plain pass %d guess %g target %g theta %g dev %g spacing %g nodes %zu %zu work %g -> [%.9g, %.9g]\n",
+              pass, guess, target, pilot.theta(), pilot.deviation(), spacing, curves->lower.nodes(),
+              curves->upper.nodes(), work_, found.lower, found.upper);
+#endif
       merge(best, found);
       const double gap = best.upper - best.lower;
       if (gap <= std::max(width_ * best.upper, 2 * kAbsolute) || spent()) break;
@@ -85,6 +91,9 @@ class Search {
         return curves;
       } catch (const TooLong& e) {
         work_ += 0.02 * limits_.work;
+#ifdef DBG
+        fprintf(stderr, "too long at %g by %g\n", spacing, e.factor);
+#endif
         spacing *= std::clamp(1.02 * e.factor, 1.05, 1e6);
         coarsest_ = std::max(coarsest_, spacing * 0.99);
       }

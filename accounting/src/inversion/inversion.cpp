@@ -147,15 +147,25 @@ bool proves_delta_at_most(const Composition& composition, Direction direction, d
   const auto model = inversion::model_of(composition, direction);
   if (!model) return false;
   if (epsilon >= inversion::largest_loss(*model)) return true;
-  const auto theta = inversion::chernoff_theta(*model, epsilon);
-  if (!theta) return false;
   double steps = 1;
   for (const auto& phase : model->phases) steps += phase.count;
-  const auto k = inversion::total_cumulant(*model, *theta, 3, std::sqrt(2 * (std::log(steps) + 30)));
-  if (!k) return false;
-  const double t = *theta, gain = -t * std::log1p(1 / t) - std::log1p(t);
-  const double size = std::fabs(k->value) + std::fabs(t * epsilon) + std::fabs(gain) - std::log(delta);
-  return k->value + k->error - t * epsilon + gain + 1e-14 * size <= std::log(delta);
+  const double reach = std::sqrt(2 * (std::log(steps) + 30)), log_delta = std::log(delta);
+  const auto holds_at = [&](double t, double fineness) {
+    const auto k = inversion::total_cumulant(*model, t, fineness, reach);
+    if (!k) return false;
+    const double gain = -t * std::log1p(1 / t) - std::log1p(t);
+    const double size = std::fabs(k->value) + std::fabs(t * epsilon) + std::fabs(gain) - log_delta;
+    return k->value + k->error - t * epsilon + gain + 1e-14 * size <= log_delta;
+  };
+  const auto theta = inversion::chernoff_theta(*model, epsilon);
+  if (theta && holds_at(*theta, 3)) return true;
+  // far beyond the bulk the best tilt may not be computable, and a weak one is enough; of very many steps each must be
+  // known better
+  for (const double r : {1.2, 4.0}) {
+    const double t = inversion::round_to_bits(r * (1 - log_delta) / epsilon, 26);
+    if (epsilon > 0 && t < 1e15 && holds_at(t, 8)) return true;
+  }
+  return false;
 }
 
 }  // namespace dpflash::accounting

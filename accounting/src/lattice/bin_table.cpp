@@ -159,11 +159,61 @@ LatticeLaw upper_law(const BinTable& t) {
 
 namespace {
 
+// Share of what lies beyond that a support in the middle of a bin may cost.
+constexpr double kSteep = 0.5;
+
+// Values of a bin, rounded either way.
+struct Rounded {
+  const BinTable& table;
+  [[nodiscard]] double over(double v, std::size_t j) const { return v * (1 + table.error[j] + kSumError); }
+  [[nodiscard]] double under(double v, std::size_t j) const {
+    return v * std::max(0.0, 1 - table.error[j] - kSumError);
+  }
+  [[nodiscard]] double mass(std::size_t j) const {
+    return table.whole_rise[j] / -std::expm1(-table.spacing) + table.whole_fall[j] / std::expm1(table.spacing);
+  }
+};
+
+// How far each bin's supporting line lies under the curve at its ends, rounded up. It touches in the bin's middle; or,
+// where the density falls (rises) so fast that this would cost much of what lies beyond, at its right (left) end.
+struct Supports {
+  std::vector<double> left, right;
+
+  explicit Supports(const BinTable& t) : left(t.half_rise), right(t.half_fall) {
+    const Rounded r{t};
+    const double grow = std::expm1(t.spacing), shrink = std::exp(-t.spacing), share = -std::expm1(-t.spacing);
+    double rise = t.right_rise, p = t.right_p;  // int (dP - e^{ell} dQ) and P-mass right of the bin
+    for (std::size_t j = t.bins(); j-- > 0;) {
+      if (t.half_fall[j] > kSteep * rise) {
+        left[j] = t.whole_rise[j];
+        right[j] = 0;
+      }
+      rise = t.whole_rise[j] + shrink * rise + share * p;
+      p += r.mass(j);
+    }
+    double fall = t.left_fall;  // int (e^{ell} dQ - dP) left of the bin
+    p = t.left_p;
+    for (std::size_t j = 0; j < t.bins(); ++j) {
+      if (t.spacing <= 1 && right[j] > 0 && t.half_rise[j] > kSteep * fall) {
+        left[j] = 0;
+        right[j] = t.whole_fall[j];
+      }
+      fall = t.whole_fall[j] + fall * (1 + grow) + p * grow;
+      p += r.mass(j);
+      left[j] = r.over(left[j], j);
+      right[j] = r.over(right[j], j);
+    }
+  }
+  // what the lines on both sides of an inner node ask for
+  [[nodiscard]] double drop(std::size_t j) const { return std::max(right[j - 1], left[j]); }
+};
+
 // All that lies at or below a node J: where the lower law begins.
 struct LeftEnd {
   std::size_t node = 0;
-  double p = 0;     // P-mass, rounded down
-  double drop = 0;  // d_J
+  double p = 0;          // P-mass, rounded down
+  double drop = 0;       // d_J
+  double support_right;  // of the bin to the right, whose line was chosen with it
 };
 
 // A merged end may ask for this many times what the tangent next to it does before its kink eats into the law.
@@ -173,26 +223,29 @@ constexpr double kKink = 0.1;
 
 // The node at which the line of the merged left end and the tangent of the bin to the right agree best; or node 0
 // without the left cell. Where the tangent asks for more than the line, Q-mass is invented.
-LeftEnd left_end(const BinTable& t, std::size_t last) {
-  const double c1 = 1 / std::expm1(t.spacing), c2 = -1 / std::expm1(-t.spacing), grow = std::expm1(t.spacing);
+LeftEnd left_end(const BinTable& t, const Supports& supports, std::size_t last) {
+  const Rounded r{t};
+  const double grow = std::expm1(t.spacing);
   // P-mass below the node, and int (e^{ell_J} dQ - dP) there, rounded up
   double p = t.left_p * (1 - t.cell_error), p_up = t.left_p * (1 + t.cell_error);
   double fall = t.left_fall * (1 + t.cell_error);
-  const double first = t.half_rise[0] * (1 + t.error[0] + kSumError);
-  LeftEnd best{0, 0, first};
-  double least = first > 0 ? first : kInfinity;  // empty bins are the same as beginning at the next node
+  const double first = supports.left[0];
+  LeftEnd best{0, 0, first, supports.right[0]};
+  double least = first > 0 ? first : kInfinity;  // a line through node 0 is the same as beginning at the next node
   for (std::size_t j = 0; j <= last; ++j) {
-    const double tangent = t.half_rise[j] * (1 + t.error[j] + kSumError), over = fall - tangent;
-    const double penalty = over > 0 ? kKink * over : -over;
-    if (tangent > 0 && fall <= kWideKink * tangent && penalty < least) {
+    const auto attempt = [&](double tangent, double support_right) {
+      const double over = fall - tangent, penalty = over > 0 ? kKink * over : -over;
+      if (!(tangent > 0) || fall > kWideKink * tangent || penalty >= least) return;
       least = penalty;
-      best = {j, p, std::max(fall, tangent)};
-    }
-    if (over > 0 && kKink * over > least) break;
-    const double mass = t.whole_rise[j] * c2 + t.whole_fall[j] * c1, up = 1 + t.error[j] + kSumError;
-    fall = (t.whole_fall[j] * up + fall * (1 + grow) + p_up * grow) * (1 + kSumError);
-    p_up = (p_up + mass * up) * (1 + kSumError);
-    p = (p + mass * std::max(0.0, 1 - t.error[j] - kSumError)) * (1 - kSumError);
+      best = {j, p, std::max(fall, tangent), support_right};
+    };
+    attempt(supports.left[j], supports.right[j]);
+    attempt(r.over(t.half_rise[j], j), r.over(t.half_fall[j], j));
+    attempt(r.over(t.whole_rise[j], j), 0);
+    if (kKink * (fall - r.over(t.whole_rise[j], j)) > least) break;
+    fall = (r.over(t.whole_fall[j], j) + fall * (1 + grow) + p_up * grow) * (1 + kSumError);
+    p_up = (p_up + r.over(r.mass(j), j)) * (1 + kSumError);
+    p = (p + r.under(r.mass(j), j)) * (1 - kSumError);
   }
   return best;
 }
@@ -203,80 +256,96 @@ struct RightEnd {
   double p = 0;                      // P-mass, rounded down
   double rise_low = 0, rise_up = 0;  // bounds of int (dP - e^{ell_N} dQ)
   bool kinked = false;               // d_N is that integral; else its mass is first moved left to the node
+  double support_left = 0;           // of the bin to the left, if kinked, whose line was chosen with it
 };
 
-// Values of a bin, rounded either way.
-struct Rounded {
-  const BinTable& table;
-  [[nodiscard]] double over(double v, std::size_t j) const { return v * (1 + table.error[j] + kSumError); }
-  [[nodiscard]] double under(double v, std::size_t j) const {
-    return v * std::max(0.0, 1 - table.error[j] - kSumError);
-  }
-  // what the tangents on both sides of an inner node ask for
-  [[nodiscard]] double drop(std::size_t j) const {
-    return std::max(over(table.half_fall[j - 1], j - 1), over(table.half_rise[j], j));
-  }
-};
+// Mass at the last node N, rounded down; `drop` is d of the node before.
+double last_mass(const BinTable& t, const RightEnd& end, double drop) {
+  const double c1 = 1 / std::expm1(t.spacing), c2 = -1 / std::expm1(-t.spacing);
+  const double rise = Rounded{t}.under(t.whole_rise[end.node - 1], end.node - 1);
+  return (end.p + c2 * rise + c1 * end.rise_low) * (1 - kSumError) - c2 * drop * (1 + kSumError);
+}
 
 // The mirror image of left_end, for steps whose losses end above. Where the integral beyond the node is no less than
 // the last bin's tangent asks for, the curve ends in a kink; elsewhere in the chord of what was moved to the node.
-RightEnd right_end(const BinTable& t) {
+RightEnd right_end(const BinTable& t, const Supports& supports) {
   const Rounded r{t};
-  const double c1 = 1 / std::expm1(t.spacing), c2 = -1 / std::expm1(-t.spacing), shrink = std::exp(-t.spacing),
-               share = -std::expm1(-t.spacing);
-  RightEnd best, now{t.bins(), t.right_p * (1 - t.cell_error), 0, t.right_rise * (1 + t.cell_error), false};
-  best = now;
+  const double shrink = std::exp(-t.spacing), share = -std::expm1(-t.spacing);
+  RightEnd now;
+  now.node = t.bins();
+  now.p = t.right_p * (1 - t.cell_error);
+  now.rise_up = t.right_rise * (1 + t.cell_error);
+  RightEnd best = now;
   double p_up = t.right_p * (1 + t.cell_error), least = kInfinity;
   for (; now.node >= 4; --now.node) {
     const std::size_t last = now.node - 1;
-    const double rise = r.under(t.whole_rise[last], last), tangent = r.over(t.half_fall[last], last),
-                 drop = r.drop(last);
+    const double rise = r.under(t.whole_rise[last], last), most = r.over(t.whole_rise[last], last);
     const bool trivial = now.rise_up == 0 && t.whole_rise[last] == 0;  // the same as ending one node before
-    if (!trivial && now.rise_low >= tangent && now.rise_up <= kWideKink * tangent &&
-        now.p + c2 * (rise - drop) + c1 * now.rise_low >= 0 && kKink * (now.rise_up - tangent) < least) {
-      least = kKink * (now.rise_up - tangent);
+    const auto attempt = [&](double left, double right) {
+      double cost = 0;
+      if (right > now.rise_low) {  // mixed with the line through the right end, which asks for nothing there
+        const double mix = now.rise_low / right;
+        cost = (1 - mix) * (most - left);
+        left = (mix * left + (1 - mix) * most) * (1 + kSumError);
+        right = now.rise_low;
+      }
+      cost += kKink * (now.rise_up - right);
+      if (trivial || now.rise_up > kWideKink * right || cost >= least) return;
+      if (last_mass(t, now, std::max(supports.right[last - 1], left)) < 0) return;
+      least = cost;
       best = now;
       best.kinked = true;
-    }
+      best.support_left = left;
+    };
+    attempt(supports.left[last], supports.right[last]);
+    attempt(r.over(t.half_rise[last], last), r.over(t.half_fall[last], last));
+    if (t.spacing <= 1) attempt(0, r.over(t.whole_fall[last], last));
     const double chord = now.rise_up + t.whole_rise[last];
-    if (!trivial && chord < least && now.p + c2 * std::min(0.0, rise - drop) >= 0) {
+    RightEnd moved = now;
+    moved.rise_low = 0;
+    const double drop = supports.drop(last);
+    if (!trivial && chord < least && (rise >= drop || last_mass(t, moved, drop) >= 0)) {
       least = chord;
-      best = now;
+      best = moved;
     }
-    if (kKink * now.rise_up > least) break;
-    const double mass = t.whole_rise[last] * c2 + t.whole_fall[last] * c1;
+    if (kKink * (now.rise_up - r.over(t.whole_fall[last], last)) > least) break;
     now.rise_low = (rise + shrink * now.rise_low + share * now.p) * (1 - kSumError);
-    now.rise_up = (r.over(t.whole_rise[last], last) + shrink * now.rise_up + share * p_up) * (1 + kSumError);
-    now.p = (now.p + r.under(mass, last)) * (1 - kSumError);
-    p_up = (p_up + r.over(mass, last)) * (1 + kSumError);
+    now.rise_up = (most + shrink * now.rise_up + share * p_up) * (1 + kSumError);
+    now.p = (now.p + r.under(r.mass(last), last)) * (1 - kSumError);
+    p_up = (p_up + r.over(r.mass(last), last)) * (1 + kSumError);
   }
   return best;
 }
 
-// The tangent law up to the node `right`.
-std::vector<double> tangent_masses(const BinTable& table, const RightEnd& right) {
+// The tangent law between its ends.
+std::vector<double> tangent_masses(const BinTable& table) {
   const double c1 = 1 / std::expm1(table.spacing), c2 = -1 / std::expm1(-table.spacing);
   const Rounded r{table};
+  Supports supports(table);
+  const RightEnd right = right_end(table, supports);
   const std::size_t n = right.node;
+  if (right.kinked) supports.left[n - 1] = right.support_left;
   // d_j: how far the curve lies under the pair's at node j. The same, rounded down where it enters with plus: the two
   // differ only where d is an integral, known to its error.
   std::vector<double> drop(n + 1, 0.0);
-  const LeftEnd left = left_end(table, n - 3);
+  const LeftEnd left = left_end(table, supports, n - 3);
+  supports.right[left.node] = left.support_right;
   drop[left.node] = left.drop;
-  for (std::size_t j = left.node + 1; j < n; ++j) drop[j] = r.drop(j);
+  for (std::size_t j = left.node + 1; j < n; ++j) drop[j] = supports.drop(j);
   double low_pin = drop[n - 1];
-  double last = right.p;
+  double last;
   const double rise = table.whole_rise[n - 1];
   if (right.kinked) {
     drop[n] = right.rise_up;
-    last += c2 * (r.under(rise, n - 1) - drop[n - 1]) + c1 * right.rise_low;
-  } else if (r.under(rise, n - 1) >= r.over(table.half_fall[n - 2], n - 2)) {
-    // pinned to the chord that ends in the tail: d is whole_rise (half_rise never exceeds it)
+    last = last_mass(table, right, drop[n - 1]);
+  } else if (r.under(rise, n - 1) >= supports.right[n - 2]) {
+    // pinned to the chord that ends in the tail: d is whole_rise (the support never asks for more)
     low_pin = r.under(rise, n - 1);
     drop[n - 1] = r.over(rise, n - 1);
+    last = right.p * (1 - kSumError);
   } else {
     low_pin = drop[n - 1] = std::max(drop[n - 1], r.over(rise, n - 1));
-    last += c2 * (r.under(rise, n - 1) - drop[n - 1]);
+    last = last_mass(table, right, drop[n - 1]);
   }
   std::vector<double> mass(n + 1, 0.0);
   for (std::size_t j = left.node; j < n; ++j) {
@@ -291,7 +360,7 @@ std::vector<double> tangent_masses(const BinTable& table, const RightEnd& right)
     }
     mass[j] = plus * (1 - kSumError) - minus * (1 + kSumError);
   }
-  mass[n] = last - kSumError * (std::abs(last) + c2 * (drop[n - 1] + rise) + c1 * right.rise_up);
+  mass[n] = last;
   lower_hull(mass, table.spacing);
   return mass;
 }
@@ -317,7 +386,7 @@ double first_moment(const std::vector<double>& mass) {
 
 LatticeLaw lower_law(const BinTable& table) {
   LatticeLaw law{table.start, table.spacing, {}, table.infinity * (1 - table.cell_error)};
-  if (table.bins() >= 4) law.mass = tangent_masses(table, right_end(table));
+  if (table.bins() >= 4) law.mass = tangent_masses(table);
   if (table.spacing > 1) {
     std::vector<double> floor = floor_masses(table);
     if (first_moment(floor) > first_moment(law.mass)) law.mass = std::move(floor);

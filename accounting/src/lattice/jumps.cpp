@@ -365,6 +365,9 @@ class JumpSearch {
         work_ += curves.work;
         return Part{std::move(curves), std::move(tables.front()), {end - slack, end + slack}};
       } catch (const TooLong& e) {
+#ifdef DBG
+        fprintf(stderr, "jump part too long at %g by %g\n", spacing, e.factor);
+#endif
         work_ += 0.02 * limits_.work;
         spacing *= std::clamp(1.02 * e.factor, 1.05, 1e6);
       }

@@ -11,22 +11,43 @@ namespace dpflash::accounting {
 namespace {
 
 // Excess loss y at which a node should lie: the merged loss m of {L <= t} for the t with y_t - m = spacing / 2, so that
-// the tangent at t passes through (e^m, 1 - e^m). Any value is valid; this one is tight.
-double anchor(const GaussianPair& pair, double spacing, double x_low) {
-  const double odds = pair.rate / (1 - pair.rate);
-  const auto merged = [&](double x) {
-    const double b = upper_tail(-x / pair.sigma);
-    return b > 0 ? std::log1p(odds * upper_tail((1 - x) / pair.sigma) / b) : 0.0;
-  };
-  double a = x_low, b = pair.point(2 * spacing);
-  if (!(b > a) || pair.excess(a) - merged(a) >= 0.5 * spacing) return merged(a);
-  for (int i = 0; i < 80 && pair.excess(b) - merged(b) < 0.5 * spacing; ++i) b += pair.sigma;
-  for (int i = 0; i < 60; ++i) {
-    const double middle = 0.5 * (a + b);
-    (pair.excess(middle) - merged(middle) < 0.5 * spacing ? a : b) = middle;
+// the tangent at t passes through (e^m, 1 - e^m); or with y_t - m = spacing where so little lies beyond that the lower
+// law's support touches there. Any value is valid; this one is tight.
+class Anchor {
+ public:
+  Anchor(const GaussianPair& pair, double spacing, double x_low)
+      : pair_(pair), odds_(pair.rate / (1 - pair.rate)), spacing_(spacing), x_low_(x_low) {}
+
+  [[nodiscard]] double node() const {
+    const double middle = touching(0.5 * spacing_), m = merged(middle);
+    const double end = pair_.point(m + spacing_), grow = std::expm1(m + spacing_);
+    const double beyond = odds_ * hit(end) - grow * miss(end);
+    const double fall = grow * (miss(middle) - miss(end)) - odds_ * (hit(middle) - hit(end));
+    return fall > 0.5 * beyond ? merged(touching(spacing_)) : m;
   }
-  return merged(b);
-}
+
+ private:
+  [[nodiscard]] double miss(double x) const { return upper_tail(x / pair_.sigma); }
+  [[nodiscard]] double hit(double x) const { return upper_tail((x - 1) / pair_.sigma); }
+  [[nodiscard]] double merged(double x) const {
+    const double b = miss(-x);
+    return b > 0 ? std::log1p(odds_ * upper_tail((1 - x) / pair_.sigma) / b) : 0.0;
+  }
+  // The point t at `distance` above its merged loss.
+  [[nodiscard]] double touching(double distance) const {
+    double a = x_low_, b = pair_.point(2 * distance);
+    if (!(b > a) || pair_.excess(a) - merged(a) >= distance) return a;
+    for (int i = 0; i < 80 && pair_.excess(b) - merged(b) < distance; ++i) b += pair_.sigma;
+    for (int i = 0; i < 60; ++i) {
+      const double middle = 0.5 * (a + b);
+      (pair_.excess(middle) - merged(middle) < distance ? a : b) = middle;
+    }
+    return b;
+  }
+
+  const GaussianPair& pair_;
+  double odds_, spacing_, x_low_;
+};
 
 void set_right_cell(BinTable& table, const GaussianPair& pair, double y_end) {
   const double x = pair.point(y_end), q = pair.rate;
@@ -62,7 +83,7 @@ StepTable gaussian_table(const GaussianPair& pair, double spacing, LossRange ran
     const double x_low = -14 * pair.sigma;
     y_start = std::max(y_start, pair.excess(x_low));
     if (y_start <= 2 * spacing) {
-      const double node = anchor(pair, spacing, x_low);
+      const double node = Anchor(pair, spacing, x_low).node();
       y_start = node - std::ceil(node / spacing) * spacing;
     }
   }

@@ -229,14 +229,19 @@ LeftEnd left_end(const BinTable& t, const Supports& supports, std::size_t last) 
   // P-mass below the node, and int (e^{ell_J} dQ - dP) there, rounded up
   double p = t.left_p * (1 - t.cell_error), p_up = t.left_p * (1 + t.cell_error);
   double fall = t.left_fall * (1 + t.cell_error);
-  const double first = supports.left[0];
-  LeftEnd best{0, 0, first, supports.right[0]};
-  double least = first > 0 ? first : kInfinity;  // a line through node 0 is the same as beginning at the next node
+  const auto cost = [](double excess) { return excess > 0 ? kKink * excess : -excess; };
+  // node 0 without the left cell; a line through it meets the next bin's at node 1
+  LeftEnd best{0, 0, supports.left[0], supports.right[0]};
+  double least = kInfinity;
+  if (supports.left[0] > 0) {
+    least = supports.left[0];
+  } else if (t.whole_fall[0] > 0) {
+    least = cost(supports.right[0] - supports.left[1]);
+  }
   for (std::size_t j = 0; j <= last; ++j) {
     const auto attempt = [&](double tangent, double support_right) {
-      const double over = fall - tangent, penalty = over > 0 ? kKink * over : -over;
-      if (!(tangent > 0) || fall > kWideKink * tangent || penalty >= least) return;
-      least = penalty;
+      if (!(tangent > 0) || fall > kWideKink * tangent || cost(fall - tangent) >= least) return;
+      least = cost(fall - tangent);
       best = {j, p, std::max(fall, tangent), support_right};
     };
     attempt(supports.left[j], supports.right[j]);
@@ -303,8 +308,9 @@ RightEnd right_end(const BinTable& t, const Supports& supports) {
     const double chord = now.rise_up + t.whole_rise[last];
     RightEnd moved = now;
     moved.rise_low = 0;
-    const double drop = supports.drop(last);
-    if (!trivial && chord < least && (rise >= drop || last_mass(t, moved, drop) >= 0)) {
+    // the chord itself asks for whole_rise at the node before
+    const double before = supports.right[last - 1];
+    if (!trivial && chord < least && (rise >= before || last_mass(t, moved, std::max(before, most)) >= 0)) {
       least = chord;
       best = moved;
     }

@@ -75,13 +75,6 @@ void check(const Window& window, std::size_t max_window) {
   if (length > static_cast<double>(max_window)) throw TooLong(length / static_cast<double>(max_window));
 }
 
-Composed last_stage(const Group& group, std::size_t max_window) {
-  const std::vector<Power> powers = powers_of(group);
-  const Window window = chernoff_window(powers, kLastTail);
-  check(window, max_window);
-  return compose(powers, window);
-}
-
 struct Staging {
   std::int64_t groups = 1;  // equal groups of steps in the second stage
   std::size_t factor = 1;   // how much coarser its lattice is
@@ -89,7 +82,7 @@ struct Staging {
 
 // Two stages when one window would be long: groups of about sqrt(steps), coarsened so that both stages cost the same
 // width.
-Staging plan_stages(const Composition& composition, const TiltShape& shape, double spacing) {
+Staging plan_stages(const Composition& composition, const Pilot& pilot, double spacing) {
   std::int64_t steps = 0;
   double hits = 0;
   for (const Phase& p : composition.phases) {
@@ -97,11 +90,11 @@ Staging plan_stages(const Composition& composition, const TiltShape& shape, doub
     const auto* s = std::get_if<SampledGaussianStep>(&p.step);
     hits += static_cast<double>(p.count) * (s != nullptr ? s->rate : 1.0);
   }
-  const double window = 18 * shape.deviation / spacing;
-  const auto groups = static_cast<std::int64_t>(std::sqrt(static_cast<double>(steps)));
+  const double window = 18 * pilot.deviation() / spacing;
   if (window < 2e5 || steps < 256) return {};
+  const auto groups = static_cast<std::int64_t>(std::sqrt(static_cast<double>(steps)));
   // a group must be smooth on the coarser lattice: a spike with rare jumps is not
-  if (shape.core < 3 * spacing && hits < 20 * static_cast<double>(groups)) return {};
+  if (pilot.core() < 3 * spacing && hits < 20 * static_cast<double>(groups)) return {};
   const double inside = static_cast<double>(steps) / static_cast<double>(groups);
   return {groups, static_cast<std::size_t>(std::max(2.0, std::sqrt(inside)))};
 }
@@ -111,18 +104,33 @@ class Run {
   Run(const Composition& composition, double delta_share, std::size_t max_window, Staging staging)
       : composition_(composition), delta_share_(delta_share), max_window_(max_window), staging_(staging) {}
 
-  ComposedCurve curve(const std::vector<StepTable>& tables, double theta, Side side) const {
+  // One side, made ready for its last transform.
+  struct Prepared {
+    Group group;
+    Window window{};
+    Side side;
+  };
+
+  Prepared prepare(const std::vector<StepTable>& tables, double theta, Side side) const {
     Group group;
     for (std::size_t i = 0; i < tables.size(); ++i) {
       const LatticeLaw law = side == Side::upper ? upper_law(tables[i].table) : lower_law(tables[i].table);
       TiltedLaw tilted = tilt(law, theta, tables[i].loss_error, side);
-      if (tilted.mass.empty()) return nothing(side);
+      if (tilted.mass.empty()) return {{}, {}, side};
       group.laws.push_back(std::move(tilted));
       group.counts.push_back(composition_.phases[i].count);
     }
     if (staging_.groups > 1) group = coarser(group, side);
-    if (group.laws.empty()) return nothing(side);
-    return ComposedCurve(last_stage(group, max_window_), side);
+    if (group.laws.empty()) return {{}, {}, side};
+    Prepared out{std::move(group), {}, side};
+    out.window = chernoff_window(powers_of(out.group), kLastTail);
+    check(out.window, max_window_);
+    return out;
+  }
+
+  static ComposedCurve curve(const Prepared& prepared) {
+    if (prepared.group.laws.empty()) return nothing(prepared.side);
+    return ComposedCurve(compose(powers_of(prepared.group), prepared.window), prepared.side);
   }
 
  private:
@@ -192,10 +200,13 @@ std::vector<StepTable> step_tables(const Composition& composition, Direction dir
   return tables;
 }
 
-Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, const TiltShape& shape,
+Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, const Pilot& pilot,
                       double delta_share, std::size_t max_window) {
-  const Run run(composition, delta_share, max_window, plan_stages(composition, shape, tables.front().table.spacing));
-  Curves out{run.curve(tables, shape.theta, Side::lower), run.curve(tables, shape.theta, Side::upper)};
+  const Run run(composition, delta_share, max_window, plan_stages(composition, pilot, tables.front().table.spacing));
+  // both windows are known to fit before the first transform
+  const Run::Prepared lower = run.prepare(tables, pilot.theta(), Side::lower);
+  const Run::Prepared upper = run.prepare(tables, pilot.theta(), Side::upper);
+  Curves out{Run::curve(lower), Run::curve(upper)};
   for (const StepTable& t : tables) out.work += static_cast<double>(t.table.bins());
   out.work += static_cast<double>(out.lower.nodes() + out.upper.nodes());
   return out;
@@ -204,10 +215,10 @@ Curves compose_tables(const Composition& composition, const std::vector<StepTabl
 Curves run_composition(const Composition& composition, Direction direction, const Pilot& pilot, double spacing,
                        double delta_share, std::size_t max_bins, std::size_t max_window) {
   // each of two stages takes half of the width
-  if (plan_stages(composition, pilot.shape(), spacing).groups > 1) spacing *= 0.7;
+  if (plan_stages(composition, pilot, spacing).groups > 1) spacing *= 0.7;
   spacing = natural_spacing(composition, spacing);
   const auto tables = step_tables(composition, direction, pilot, spacing, delta_share, kInfinity, max_bins);
-  return compose_tables(composition, tables, pilot.shape(), delta_share, max_window);
+  return compose_tables(composition, tables, pilot, delta_share, max_window);
 }
 
 }  // namespace dpflash::accounting

@@ -24,8 +24,8 @@ Curves run_composition(const Composition& composition, Direction direction, cons
 std::vector<StepTable> step_tables(const Composition& composition, Direction direction, const Pilot& pilot,
                                    double spacing, double delta_share, double cut, std::size_t max_bins);
 
-/// The curves of `composition` composed of these tables under this tilt.
-Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, const TiltShape& shape,
+/// The curves of `composition` composed of these tables under the pilot's tilt.
+Curves compose_tables(const Composition& composition, const std::vector<StepTable>& tables, const Pilot& pilot,
                       double delta_share, std::size_t max_window);
 
 }  // namespace dpflash::accounting

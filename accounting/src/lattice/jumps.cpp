@@ -16,6 +16,8 @@ namespace {
 
 // Relative slack for the masses of the far tails, differences of none.
 constexpr double kTailError = 1e-9;
+// Cells of one stretch of the jump law at most.
+constexpr double kMostCells = 24000;
 // Relative slack for the sums over cells.
 constexpr double kSumError = 1e-12;
 
@@ -60,7 +62,7 @@ std::vector<double> cell_ends(const GaussianPair& pair, const Layout& layout) {
   std::vector<double> ends{layout.cut_upper};
   const auto add = [&](double from, double to, double step) {
     if (!(to > from)) return;
-    const double cells = std::ceil(std::clamp((to - from) / step, 1.0, 8000.0));
+    const double cells = std::ceil(std::clamp((to - from) / step, 1.0, kMostCells));
     for (double i = 1; i <= cells; ++i) ends.push_back(pair.excess(from + (to - from) * i / cells));
   };
   const double from = std::clamp(layout.from, first, last), to = std::clamp(layout.to, from, last);
@@ -110,28 +112,39 @@ struct ChernoffBound {
   }
 };
 
-ChernoffBound chernoff_bound(const StepTable& step, double count, double epsilon, double guess) {
-  const LatticeLaw law = upper_law(step.table);
-  ChernoffBound best{0, 0, count * step.loss_error};
-  double least = kInfinity;
-  const auto attempt = [&](double theta) {
-    const TiltedLaw tilted = tilt(law, theta, step.loss_error, Side::upper);
-    if (tilted.mass.empty()) return;
-    const double log_moment = count * (tilted.log_scale + tilted.log_scale_error + 256 * kUnit);
-    // sup over v >= 0 of e^{-theta v} (1 - e^{-v})
-    const double peak = -theta * std::log1p(1 / theta) - std::log1p(theta);
-    const double at = log_moment + peak - theta * epsilon;
-    if (at < least) {
-      least = at;
-      best.theta = theta;
-      best.log_factor = log_moment + peak + 64 * kUnit * (std::abs(log_moment) + std::abs(peak) + 1);
-    }
-  };
-  for (const double r : {0.05, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.7, 2.5, 4.0}) attempt(guess * r);
-  const double middle = best.theta;
-  for (const double r : {0.85, 0.93, 1.07, 1.15}) attempt(middle * r);
-  return best;
-}
+// The upper law of a step, for bounds of its powers at many tilts.
+class MomentCurve {
+ public:
+  explicit MomentCurve(const StepTable& step)
+      : law_(tilt(upper_law(step.table), 0, step.loss_error, Side::upper)), bound_(law_.mass) {}
+
+  // The bound of `count` copies that is about the best at `epsilon`; `guess`: where to look for its tilt.
+  [[nodiscard]] ChernoffBound best(double count, double epsilon, double guess) const {
+    ChernoffBound best{0, 0, count * law_.loss_error};
+    double least = kInfinity;
+    const auto attempt = [&](double theta) {
+      const double log_moment =
+          count * (law_.log_scale + law_.log_scale_error + theta * law_.start + bound_.log_at(theta * law_.spacing) +
+                   256 * kUnit + 8 * kUnit * std::abs(theta * law_.start));
+      // sup over v >= 0 of e^{-theta v} (1 - e^{-v})
+      const double peak = -theta * std::log1p(1 / theta) - std::log1p(theta);
+      const double at = log_moment + peak - theta * epsilon;
+      if (at < least) {
+        least = at;
+        best.theta = theta;
+        best.log_factor = log_moment + peak + 64 * kUnit * (std::abs(log_moment) + std::abs(peak) + 1);
+      }
+    };
+    for (double r = 1.0 / 64; r <= 8; r *= 1.5) attempt(guess * r);
+    const double middle = best.theta;
+    for (const double r : {0.8, 0.87, 0.94, 1.06, 1.13, 1.2}) attempt(middle * r);
+    return best;
+  }
+
+ private:
+  TiltedLaw law_;
+  MomentBound bound_;
+};
 
 class JumpCurves {
  public:
@@ -161,18 +174,6 @@ class JumpCurves {
     return std::min(1.0, (none_above(epsilon) + count_ * sum + two) * (1 + kSumError));
   }
 
-#ifdef DBG
-  void show(double epsilon) const {
-    double up = 0, lo = 0;
-    for (const Cell& c : law_.cells) {
-      up += c.to_left * less_above(level(epsilon, c.left, -1)) + c.to_right * less_above(level(epsilon, c.right, -1));
-      lo += c.p * less_below(level(epsilon, c.merged, 1));
-    }
-    fprintf(stderr, " none [%g %g] one [%g %g] beyond %g pair %g cells %zu\n",
-            without_ ? without_->lower.delta(epsilon) : 0, none_above(epsilon), count_ * lo, count_ * up,
-            count_ * law_.beyond, 0.5 * count_ * count_ * law_.mass * law_.mass, law_.cells.size());
-  }
-#endif
   [[nodiscard]] double lower(double epsilon) const {
     double sum = 0;
     for (const Cell& c : law_.cells) {
@@ -271,6 +272,7 @@ class JumpSearch {
   }
 
   [[nodiscard]] bool applies() const { return count_ >= 2; }
+  [[nodiscard]] double work() const { return work_; }
 
   std::optional<Interval> epsilon(double delta) {
     // one step's share of delta puts a single jump's answer
@@ -288,17 +290,10 @@ class JumpSearch {
       const auto curves = run(guess, target, delta, finer);
       if (!curves) break;
       const Interval found = solve(*curves, delta, guess, target);
-#ifdef DBG
-      fprintf(stderr, "pass %d guess %g target %g finer %g -> [%.9g, %.9g] work %g\n", pass, guess, target, finer,
-              found.lower, found.upper, work_);
-      for (double e : {found.lower, found.upper}) {
-        fprintf(stderr, "  at %.9g:", e);
-        curves->show(e);
-      }
-#endif
+      const double before = best ? best->upper - best->lower : kInfinity;
       best = best ? meet(*best, found) : found;
       const double gap = best->upper - best->lower, wanted = std::max(width_ * best->upper, 1e-9);
-      if (gap <= wanted || !std::isfinite(best->upper) || spent()) break;
+      if (gap <= wanted || !std::isfinite(best->upper) || spent() || gap > kStalled * before) break;
       const double middle = 0.5 * (best->lower + best->upper);
       if (std::abs(middle - guess) < 0.1 * guess) {
         finer *= std::clamp(std::sqrt(0.5 * wanted / gap), 0.1, 0.8);
@@ -319,9 +314,10 @@ class JumpSearch {
       const auto curves = run(epsilon, 0, guess, finer);
       if (!curves) break;
       const Interval found{curves->lower(epsilon), curves->upper(epsilon)};
+      const double before = best ? best->upper - best->lower : kInfinity;
       best = best ? meet(*best, found) : found;
       const double gap = best->upper - best->lower;
-      if (gap <= width_ * best->upper || spent()) break;
+      if (gap <= width_ * best->upper || spent() || gap > kStalled * before) break;
       finer *= std::clamp(std::sqrt(0.5 * width_ * best->upper / gap), 0.1, 0.8);
       guess = std::max(found.lower, 1e-3 * found.upper);
     }
@@ -330,6 +326,8 @@ class JumpSearch {
 
  private:
   static constexpr int kPasses = 5;
+  // As in the plain search: what leaves more than this share of the width will not be mended by a finer lattice.
+  static constexpr double kStalled = 0.8;
 
   [[nodiscard]] bool spent() const { return work_ > 0.6 * limits_.work; }
 
@@ -361,13 +359,10 @@ class JumpSearch {
         const BinTable& table = tables.front().table;
         const double end = table.start + static_cast<double>(table.bins()) * spacing - lowest_;
         const double slack = tables.front().loss_error + 16 * kUnit * (end + std::abs(lowest_));
-        Curves curves = compose_tables(composition, tables, pilot.shape(), share, limits_.window);
+        Curves curves = compose_tables(composition, tables, pilot, share, limits_.window);
         work_ += curves.work;
         return Part{std::move(curves), std::move(tables.front()), {end - slack, end + slack}};
       } catch (const TooLong& e) {
-#ifdef DBG
-        fprintf(stderr, "jump part too long at %g by %g\n", spacing, e.factor);
-#endif
         work_ += 0.02 * limits_.work;
         spacing *= std::clamp(1.02 * e.factor, 1.05, 1e6);
       }
@@ -396,43 +391,39 @@ class JumpSearch {
       if (near.mean() - mean < 0.5 * epsilon) break;
     }
     const double near_spacing =
-        std::max(finer * std::min({near.spacing_for(0.3 * target), 0.25 / near.theta(), cut / 16}),
-                 cut / (0.9 * static_cast<double>(limits_.bins)));
+        std::max(finer * std::min({near.spacing_for(0.3 * target), 0.25 / near.theta(), cut / 16}), affordable(cut));
     const auto less = part(less_, near, near_spacing, share, lowest_ + cut);
     if (!less) return std::nullopt;
 
     Pilot far(composition_, Direction::remove, tail, lowest_ + cut);
     far.aim_at_epsilon(epsilon);
-    const ChernoffBound bound = chernoff_bound(less->table, count_, epsilon, far.theta());
+    const MomentCurve moments(less->table);
+    const ChernoffBound bound = moments.best(count_, epsilon, far.theta());
     Interval cut_at = less->end;
     std::optional<Curves> without;
     if (bound.delta(epsilon) > 0.3 * share) {
-      const double spacing = std::max(finer * std::min({far.spacing_for(0.5 * target), 0.25 / far.theta(), cut / 16}),
-                                      cut / (0.9 * static_cast<double>(limits_.bins)));
+      const double spacing =
+          std::max(finer * std::min({far.spacing_for(0.5 * target), 0.25 / far.theta(), cut / 16}), affordable(cut));
       auto all = part(composition_, far, spacing, share, lowest_ + cut);
       if (all) {
         cut_at = {std::min(cut_at.lower, all->end.lower), std::max(cut_at.upper, all->end.upper)};
         without = std::move(all->curves);
       }
     }
-#ifdef DBG
-    fprintf(
-        stderr,
-        "run eps %g cut %g end %g slope %g theta near %g far %g dev %g %g spacing %g nodes %zu %zu bound %g share %g\n",
-        epsilon, cut, less->end.upper, slope, near.theta(), far.theta(), near.deviation(), far.deviation(),
-        near_spacing, less->curves.upper.nodes(), without ? without->upper.nodes() : 0, bound.delta(epsilon), share);
-#endif
     const Layout where =
         layout(cut_at, epsilon - near.mean(), near.deviation(), target * std::max(slope, 1.0), tail, finer);
     std::vector<ChernoffBound> less_bounds;
     for (const double share_of : {1.0, 0.4, 0.1}) {
       const double at = share_of * std::max(epsilon - cut, 0.1 * epsilon);
       near.aim_at_epsilon(at);
-      less_bounds.push_back(chernoff_bound(less->table, count_ - 1, at, near.theta()));
+      less_bounds.push_back(moments.best(count_ - 1, at, near.theta()));
     }
     return JumpCurves(bound, std::move(less_bounds), std::move(without), std::move(less->curves),
                       jump_law(pair_, where), count_);
   }
+
+  // The finest spacing at which a table fits the limits.
+  [[nodiscard]] double affordable(double cut) const { return cut / (0.9 * static_cast<double>(limits_.bins)); }
 
   // dx / d(loss) at a point
   [[nodiscard]] double rise(double x) const { return pair_.sigma * pair_.sigma / -std::expm1(-pair_.excess(x)); }
@@ -445,7 +436,7 @@ class JumpSearch {
     Layout out{cut.lower, cut.upper, 0, 0, 0, tail};
     out.from = pair_.point(std::max({jump - 8 * deviation - lowest_, 0.3 * jump, cut.lower, 1e-300}));
     out.to = x + std::min(25 / slope, 9 * sigma);
-    out.dense = std::max(1e-12, finer * std::sqrt(0.5 * std::min(1.0, accuracy)) / slope);
+    out.dense = std::max(1e-12, finer * std::sqrt(2 * std::min(0.3, accuracy)) / slope);
     return out;
   }
 
@@ -460,18 +451,20 @@ class JumpSearch {
 
 }  // namespace
 
-std::optional<Interval> jump_epsilon(const Composition& composition, double delta, double relative_width,
+std::optional<JumpAnswer> jump_epsilon(const Composition& composition, double delta, double relative_width,
+                                       const LatticeLimits& limits) {
+  JumpSearch search(composition, relative_width, limits);
+  if (!search.applies()) return std::nullopt;
+  const auto found = search.epsilon(delta);
+  return found ? std::optional(JumpAnswer{*found, search.work()}) : std::nullopt;
+}
+
+std::optional<JumpAnswer> jump_delta(const Composition& composition, double epsilon, double relative_width,
                                      const LatticeLimits& limits) {
   JumpSearch search(composition, relative_width, limits);
   if (!search.applies()) return std::nullopt;
-  return search.epsilon(delta);
-}
-
-std::optional<Interval> jump_delta(const Composition& composition, double epsilon, double relative_width,
-                                   const LatticeLimits& limits) {
-  JumpSearch search(composition, relative_width, limits);
-  if (!search.applies()) return std::nullopt;
-  return search.delta(epsilon);
+  const auto found = search.delta(epsilon);
+  return found ? std::optional(JumpAnswer{*found, search.work()}) : std::nullopt;
 }
 
 }  // namespace dpflash::accounting

@@ -9,7 +9,7 @@ struct LatticeLimits {
   std::size_t bins = 1u << 20;    ///< of one step's table
   std::size_t window = 1u << 21;  ///< of one transform
   int passes = 5;                 ///< refinements of the spacing
-  double work = 5e6;              ///< bins and nodes after which nothing is refined: some tenths of a second
+  double work = 4e6;              ///< bins and nodes after which nothing is refined: some tenths of a second
 };
 
 /// Bracket of the epsilon >= 0 at which the composed divergence equals `delta`, for one direction. Tries for

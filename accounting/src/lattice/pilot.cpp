@@ -207,43 +207,55 @@ void Pilot::aim_at_delta(double delta) {
   settle(std::exp(0.5 * (low + high)));
 }
 
-TiltShape Pilot::shape() const {
-  TiltShape out{theta_, deviation_, kInfinity};
+double Pilot::core() const {
+  double core = kInfinity;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     double low, high;
     tilted_range(i, 0.25, low, high);
-    out.core = std::min(out.core, high - low);
+    core = std::min(core, high - low);
+  }
+  return core;
+}
+
+Pilot::Roughness Pilot::roughness() const {
+  Roughness out;
+  for (const PilotStep& s : steps_) {
+    double peak = -kInfinity, sum = 0;
+    for (const double offset : s.offset) peak = std::max(peak, theta_ * offset);
+    const std::size_t first = out.y.size();
+    double plain = 0;
+    for (std::size_t i = 0; i < s.offset.size(); ++i) {
+      const double e = s.weight[i] * std::exp(theta_ * s.offset[i] - peak);
+      sum += e;
+      if (!(e * s.roughness[i] > 0)) continue;
+      if (s.anchored) {
+        out.y.push_back(std::abs(s.offset[i]));
+        out.weight.push_back(e * s.roughness[i]);
+      } else {
+        plain += e * s.roughness[i];
+      }
+    }
+    for (std::size_t i = first; i < out.y.size(); ++i) out.weight[i] *= s.count / sum;
+    out.plain += plain * s.count / sum;
   }
   return out;
 }
 
-double Pilot::spacing_for(double target) const {
-  struct Node {
-    double y, weight;
-    bool anchored;
-  };
-  std::vector<Node> nodes;
-  double plain = 0;  // weight of what is spread over whole bins whatever the spacing
-  for (const PilotStep& s : steps_) {
-    double peak = -kInfinity, sum = 0;
-    for (const double offset : s.offset) peak = std::max(peak, theta_ * offset);
-    const std::size_t first = nodes.size();
-    for (std::size_t i = 0; i < s.offset.size(); ++i) {
-      const double e = s.weight[i] * std::exp(theta_ * s.offset[i] - peak);
-      sum += e;
-      if (e * s.roughness[i] > 0) nodes.push_back({std::abs(s.offset[i]), e * s.roughness[i], s.anchored});
-    }
-    for (std::size_t i = first; i < nodes.size(); ++i) nodes[i].weight *= s.count / sum;
+double Pilot::width_at(const Roughness& rough, double h) const {
+  double width = rough.plain * h * h / 6;
+  for (std::size_t i = 0; i < rough.y.size(); ++i) {
+    const double y = rough.y[i];
+    width += rough.weight[i] * (y < 0.5 * h ? 2 * y * (h - y) : h * h / 6);
   }
-  const auto far = std::partition(nodes.begin(), nodes.end(), [](const Node& n) { return n.anchored; });
-  for (auto it = far; it != nodes.end(); ++it) plain += it->weight;
-  nodes.erase(far, nodes.end());
+  return 0.75 * (theta_ + 1) * width;
+}
+
+double Pilot::spacing_for(double target) const {
+  const Roughness rough = roughness();
   double low = std::log(1e-22), high = std::log(20.0);
   for (int i = 0; i < 48; ++i) {
-    const double h = std::exp(0.5 * (low + high));
-    double width = plain * h * h / 6;
-    for (const Node& n : nodes) width += n.weight * (n.y < 0.5 * h ? 2 * n.y * (h - n.y) : h * h / 6);
-    (0.75 * (theta_ + 1) * width > target ? high : low) = std::log(h);
+    const double middle = 0.5 * (low + high);
+    (width_at(rough, std::exp(middle)) > target ? high : low) = middle;
   }
   return std::exp(low);
 }

@@ -24,13 +24,6 @@ struct Cumulants {
   double value, slope, curvature;
 };
 
-/// What the composition of tables needs to know of the tilted law.
-struct TiltShape {
-  double theta;
-  double deviation;  ///< of the composed loss
-  double core;       ///< smallest central half-mass interval of a phase's single step
-};
-
 class Pilot {
  public:
   /// `tail`: P-mass per step beyond which the loss may be ignored. Losses of one step above `cut` are left out.
@@ -51,15 +44,23 @@ class Pilot {
   [[nodiscard]] double deviation() const { return deviation_; }
   [[nodiscard]] double infinity() const { return infinity_; }
 
-  [[nodiscard]] TiltShape shape() const;
-
+  /// Smallest central half-mass interval of a phase's single tilted step.
+  [[nodiscard]] double core() const;
   /// Spacing, at most 20, of a lattice of which this width in epsilon may be expected.
   [[nodiscard]] double spacing_for(double width) const;
   /// Losses of phase i between which all but `tail` of the tilted P-mass lies.
   void tilted_range(std::size_t phase, double tail, double& low, double& high) const;
 
  private:
+  // Tilted weight of what a lattice smears: at distance y of an anchored end, and far from any.
+  struct Roughness {
+    std::vector<double> y, weight;
+    double plain = 0;
+  };
+
   [[nodiscard]] Cumulants cumulants(double theta) const;
+  [[nodiscard]] Roughness roughness() const;
+  [[nodiscard]] double width_at(const Roughness& rough, double spacing) const;
   void settle(double theta);
 
   std::vector<PilotStep> steps_;

@@ -30,35 +30,6 @@ double log_peak(const std::vector<double>& mass, double slope) {
   return peak;
 }
 
-// Sum of mass_i exp(s i): few enough masses for a search, grouped so that the sum is only overestimated.
-class MomentBound {
- public:
-  // Splits every mass onto the ends of its group with its mean kept: for a convex function the expectation can only
-  // grow.
-  MomentBound(const RealVector& mass, std::size_t group) : group_(group), mass_(mass.size() / group + 2, 0.0) {
-    const double inverse = 1 / static_cast<double>(group);
-    for (std::size_t i = 0; i < mass.size(); ++i) {
-      const std::size_t cell = i / group;
-      const double share = static_cast<double>(i - cell * group) * inverse;
-      mass_[cell] += mass[i] * (1 - share);
-      mass_[cell + 1] += mass[i] * share;
-    }
-  }
-
-  // ln of the sum, rounded up.
-  [[nodiscard]] double log_at(double s) const {
-    const double slope = s * static_cast<double>(group_);
-    const double shift = std::max(0.0, slope * static_cast<double>(mass_.size()));
-    const double sum = simd::sum_exp(mass_.data(), mass_.size(), -shift, slope);
-    if (!(sum > 0) || !std::isfinite(sum)) return shift;  // sum of masses is 1: a valid, if crude, bound
-    return shift + std::log(sum) + kUnit * (static_cast<double>(mass_.size() + group_) + 64 + 4 * std::abs(shift));
-  }
-
- private:
-  std::size_t group_;
-  std::vector<double> mass_;
-};
-
 // Minimises a unimodal function of s > 0 roughly: any s gives a valid bound, the best one a tight bound.
 template <class F>
 double smallest(double guess, const F& f) {
@@ -140,28 +111,59 @@ TiltedLaw tilt(const LatticeLaw& law, double theta, double loss_error, Side side
   return out;
 }
 
+MomentBound::MomentBound(const RealVector& mass) {
+  const std::size_t n = mass.size();
+  for (std::size_t i = 0; i < n; ++i) mean_ += mass[i] * static_cast<double>(i);
+  for (std::size_t i = 0; i < n; ++i) {
+    const double d = static_cast<double>(i) - mean_;
+    variance_ += mass[i] * d * d;
+  }
+  // up to a 48th of the distance from the mean; and nothing finer than a quarter of a deviation is needed
+  const double fine = std::max(1.0, std::floor(0.25 * std::sqrt(variance_)));
+  for (double at = 0; at < static_cast<double>(n);) {
+    place_.push_back(at);
+    // the next end must not lie nearer to the mean than its own width allows
+    const double left = mean_ - at;
+    at += std::max(fine, std::floor(left > 0 ? left / 49 : -left / 48));
+  }
+  place_.push_back(std::max(place_.back() + 1, static_cast<double>(n)));
+  mass_.assign(place_.size(), 0.0);
+  std::size_t most = 0;
+  for (std::size_t cell = 0; cell + 1 < place_.size(); ++cell) {
+    const auto from = static_cast<std::size_t>(place_[cell]);
+    const std::size_t to = std::min(n, static_cast<std::size_t>(place_[cell + 1]));
+    const double inverse = 1 / (place_[cell + 1] - place_[cell]);
+    double right = 0, all = 0;
+    for (std::size_t i = from; i < to; ++i) {
+      all += mass[i];
+      right += mass[i] * static_cast<double>(i - from) * inverse;
+    }
+    mass_[cell] += std::max(0.0, all - right);
+    mass_[cell + 1] += right;
+    most = std::max(most, to - from);
+  }
+  rounding_ = kUnit * static_cast<double>(2 * most + place_.size() + 64);
+}
+
+double MomentBound::log_at(double s) const {
+  const double shift = std::max(0.0, s * place_.back());
+  double sum = 0;
+  for (std::size_t i = 0; i < place_.size(); ++i) sum += mass_[i] * std::exp(s * place_[i] - shift);
+  // the exponents are off by two units of their sizes
+  const double slack = rounding_ + 4 * kUnit * std::abs(s) * place_.back();
+  if (!(sum > 0) || !std::isfinite(sum)) return shift + 1e-12;
+  return shift + std::log(sum) + slack + 4 * kUnit * std::abs(shift);
+}
+
 Window chernoff_window(const std::vector<Power>& powers, double log_tail, double log_untilted) {
   double variance = 0, scale = 0, theta = 0;
-  double mean_steps = 0;
   std::vector<MomentBound> bounds;
-  std::vector<double> means;
   const double h = powers.front().law->spacing;
   for (const Power& p : powers) {
-    const RealVector& m = p.law->mass;
-    double first = 0, second = 0;
-    for (std::size_t i = 0; i < m.size(); ++i) first += m[i] * static_cast<double>(i);
-    for (std::size_t i = 0; i < m.size(); ++i) {
-      const double d = static_cast<double>(i) - first;
-      second += m[i] * d * d;
-    }
-    variance += static_cast<double>(p.count) * second;
-    mean_steps += static_cast<double>(p.count) * first;
-    means.push_back(first);
+    bounds.emplace_back(p.law->mass);
+    variance += static_cast<double>(p.count) * bounds.back().variance();
     scale += static_cast<double>(p.count) * (p.law->log_scale - p.law->theta * p.law->start);
     theta = p.law->theta;
-    // groups of up to a quarter of a step's deviation keep the bound within one unit of the exponent
-    const auto group = static_cast<std::size_t>(std::clamp(0.25 * std::sqrt(second), 1.0, 1024.0));
-    bounds.emplace_back(m, group);
   }
   const double deviation = std::sqrt(variance) + 1e-3;
   const auto log_moment = [&](double s) {

@@ -30,6 +30,23 @@ struct TiltedLaw {
 /// Tilts `law` by theta >= 0 and normalises; each mass is rounded to `side`. An empty or null law gives an empty one.
 TiltedLaw tilt(const LatticeLaw& law, double theta, double loss_error, Side side);
 
+/// Upper bound of the moment generating function of masses at 0, 1, 2, ...: they are gathered on the ends of cells that
+/// widen with the distance from the mean, each split with its mean kept, so that the expectation of a convex function
+/// can only grow.
+class MomentBound {
+ public:
+  explicit MomentBound(const RealVector& mass);
+
+  /// ln of sum mass_i e^{s i}, rounded up; the masses' sum is taken to be at most `1 + 1e-12`.
+  [[nodiscard]] double log_at(double s) const;
+  [[nodiscard]] double mean() const { return mean_; }
+  [[nodiscard]] double variance() const { return variance_; }
+
+ private:
+  double mean_ = 0, variance_ = 0, rounding_ = 0;
+  std::vector<double> place_, mass_;
+};
+
 /// `count` independent copies of `law`.
 struct Power {
   const TiltedLaw* law;

@@ -144,7 +144,7 @@ int engines(std::size_t plans, std::uint64_t seed) {
       continue;
     }
     if (!(a.upper > 0) || std::isinf(a.upper)) continue;
-    b = certified_epsilon(c.plan(), Delta(c.delta), {.engine = Engine::lattice, .relative_width = RelativeWidth(1e-2)})
+    b = certified_epsilon(c.plan(), Delta(c.delta), {.engine = Engine::lattice, .relative_width = RelativeWidth(1e-3)})
             .bracket;
     ++both;
     if (a.upper < b.lower || b.upper < a.lower) {

@@ -42,19 +42,19 @@ TEST_CASE("most compositions are covered; the others are named") {
 }
 
 TEST_CASE("brackets of relative width 1e-4 hold the references") {
-  check(Engine::automatic, 1e-4, "compositions at 1e-4", 0.9);
+  check(Engine::automatic, 1e-4, "compositions at 1e-4", 0.97);
 }
 
 TEST_CASE("brackets of relative width 1e-6 hold the references") {
-  check(Engine::automatic, 1e-6, "compositions at 1e-6", 0.8);
+  check(Engine::automatic, 1e-6, "compositions at 1e-6", 0.88);
 }
 
 TEST_CASE("brackets of the lattice engine hold the references") {
-  check(Engine::lattice, 1e-4, "compositions, lattice", 0.8);
+  check(Engine::lattice, 1e-4, "compositions, lattice", 0.9);
 }
 
 TEST_CASE("brackets of the inversion engine hold the references") {
-  check(Engine::inversion, 1e-4, "compositions, inversion", 0.8);
+  check(Engine::inversion, 1e-4, "compositions, inversion", 0.9);
 }
 
 TEST_CASE("closed forms hold the references") { check(Engine::closed_form, 1e-4, "compositions, closed form", 1); }

@@ -75,7 +75,7 @@ struct Query {
 };
 
 template <class Invert, class Lattice>
-DirectionAnswer ask(const Query& query, Engine engine, const Invert& invert, const Lattice& lattice) {
+DirectionAnswer ask(const Query& query, Engine engine, bool rare, const Invert& invert, const Lattice& lattice) {
   if (engine == Engine::lattice) return {meet(query.start, lattice()), Engine::lattice};
   if (engine == Engine::inversion) {
     const auto found = invert(kDearWork);
@@ -84,8 +84,8 @@ DirectionAnswer ask(const Query& query, Engine engine, const Invert& invert, con
     return {meet(query.start, *found), Engine::inversion};
   }
   Interval best = query.start;
-  // where a narrow bracket is wanted the lattice is dear too
-  const bool dear_first = query.width < kNarrow;
+  // where a narrow bracket is wanted the lattice is dear too, unless it takes the rare large losses apart
+  const bool dear_first = query.width < kNarrow && !rare;
   if (const auto found = invert(dear_first ? kDearWork : kCheapWork)) {
     best = meet(best, *found);
     // close to a narrow width the lattice would spend seconds and gain nothing
@@ -116,7 +116,7 @@ DirectionAnswer direction_epsilon(const Composition& composition, Direction dire
   }
   const Query query{{0, kInfinity}, true, relative_width};
   return ask(
-      query, engine,
+      query, engine, direction == Direction::remove && rare_hits(composition),
       [&](double work) { return invert_epsilon(composition, direction, delta, kMargin * relative_width, work); },
       [&] { return lattice_epsilon(composition, direction, delta, relative_width); });
 }
@@ -133,7 +133,7 @@ DirectionAnswer direction_delta(const Composition& composition, Direction direct
   }
   const Query query{{std::max(floor * (1 - 4 * kUnit), infinite.lower), 1}, false, relative_width};
   return ask(
-      query, engine,
+      query, engine, direction == Direction::remove && rare_hits(composition),
       [&](double work) { return invert_delta(composition, direction, epsilon, kMargin * relative_width, work); },
       [&] { return lattice_delta(composition, direction, epsilon, relative_width); });
 }

@@ -19,9 +19,70 @@ std::mutex& planner() {
   return mutex;
 }
 
+constexpr std::align_val_t kAlignment{64};
+constexpr std::size_t kSmallestBlock = 1 << 12;
+constexpr std::size_t kMostKept = std::size_t{32} << 20;
+
+// Sizes of blocks: powers of two and the middles between them, so that little is wasted.
+std::size_t block_size(std::size_t bytes) {
+  std::size_t size = kSmallestBlock;
+  while (size < bytes) size *= 2;
+  return size > kSmallestBlock && bytes <= size / 4 * 3 ? size / 4 * 3 : size;
+}
+
+// The freed blocks of a thread, by size.
+class Kept {
+ public:
+  Kept() = default;
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  ~Kept() {
+    for (const auto& [size, block] : blocks_) ::operator delete(block, kAlignment);
+  }
+
+  void* take(std::size_t size) {
+    const auto found = blocks_.find(size);
+    if (found == blocks_.end()) return nullptr;
+    void* block = found->second;
+    blocks_.erase(found);
+    bytes_ -= size;
+    return block;
+  }
+  [[nodiscard]] bool keep(void* block, std::size_t size) {
+    if (bytes_ + size > kMostKept) return false;
+    blocks_.emplace(size, block);
+    bytes_ += size;
+    return true;
+  }
+
+ private:
+  std::multimap<std::size_t, void*> blocks_;
+  std::size_t bytes_ = 0;
+};
+
+Kept& kept() {
+  static thread_local Kept blocks;
+  return blocks;
+}
+
 fftw_complex* raw(ComplexVector& v) { return reinterpret_cast<fftw_complex*>(v.data()); }
 
 }  // namespace
+
+void* take_block(std::size_t bytes) {
+  const std::size_t size = block_size(bytes);
+  if (void* block = kept().take(size)) return block;
+  return ::operator new(size, kAlignment);
+}
+
+void return_block(void* block, std::size_t bytes) noexcept {
+  bool stays = false;
+  try {
+    stays = kept().keep(block, block_size(bytes));
+  } catch (const std::bad_alloc&) {  // no memory to remember it by
+  }
+  if (!stays) ::operator delete(block, kAlignment);
+}
 
 struct RealFft::Plans {
   fftw_plan forward;

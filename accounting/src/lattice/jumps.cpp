@@ -158,7 +158,11 @@ class JumpCurves {
         law_(std::move(law)),
         count_(count),
         start_(one_less_.upper.start()),
-        at_start_(std::min(1.0, one_less_.upper.delta(start_))) {}
+        at_start_(std::min(1.0, one_less_.upper.delta(start_))) {
+    // every cell asks for both, at every level that the search tries
+    if (one_less_.upper.nodes() < 8 * law_.cells.size()) one_less_.upper.tabulate();
+    if (one_less_.lower.nodes() < 8 * law_.cells.size()) one_less_.lower.tabulate();
+  }
 
   [[nodiscard]] double upper(double epsilon) const {
     double sum = law_.beyond;

@@ -133,18 +133,6 @@ constexpr double kTailless = 3;
 // Share of the work allowed that must be left for a second way.
 constexpr double kWorthwhile = 0.5;
 
-bool rare_hits(const Composition& composition) {
-  double hits = 0;
-  bool tail = false;
-  for (const Phase& p : composition.phases) {
-    if (const auto* s = std::get_if<SampledGaussianStep>(&p.step)) {
-      hits += s->rate * static_cast<double>(p.count);
-      tail = tail || s->sigma < kTailless;
-    }
-  }
-  return tail && hits < kRareHits;
-}
-
 // The two ways to use the lattice, the likelier first; the second only where the first leaves a wide bracket.
 template <class Plain, class Jumps, class Narrow>
 Interval either(const Composition& composition, Direction direction, const Interval& all, const LatticeLimits& limits,
@@ -166,6 +154,18 @@ Interval either(const Composition& composition, Direction direction, const Inter
 }
 
 }  // namespace
+
+bool rare_hits(const Composition& composition) {
+  double hits = 0;
+  bool tail = false;
+  for (const Phase& p : composition.phases) {
+    if (const auto* s = std::get_if<SampledGaussianStep>(&p.step)) {
+      hits += s->rate * static_cast<double>(p.count);
+      tail = tail || s->sigma < kTailless;
+    }
+  }
+  return tail && hits < kRareHits;
+}
 
 Interval lattice_epsilon(const Composition& composition, Direction direction, double delta, double relative_width,
                          const LatticeLimits& limits) {

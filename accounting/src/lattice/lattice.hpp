@@ -12,6 +12,9 @@ struct LatticeLimits {
   double work = 4e6;              ///< bins and nodes after which nothing is refined: some tenths of a second
 };
 
+/// Few steps hold the record, each with a long tail: what the lattice answers with little work and inversion with much.
+bool rare_hits(const Composition& composition);
+
 /// Bracket of the epsilon >= 0 at which the composed divergence equals `delta`, for one direction. Tries for
 /// upper - lower <= max(relative_width * upper, 1e-9) within the limits; returns the tightest bracket that it
 /// certifies, [0, inf] if none. Any composition of at least one step.

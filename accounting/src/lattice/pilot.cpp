@@ -83,8 +83,7 @@ class StepNodes {
     atom(sampled(top, s.rate), 0.5 * std::exp(-top), rough);
     for (int i = 0; i < 200; ++i) {
       const double x = (i + 0.5) / 200;
-      // the density's jumps at both ends cost about twice what its inner bins cost
-      atom(sampled((2 * x - 1) * top, s.rate), std::exp(-x * top) * 0.5 * top / 200, 2);
+      atom(sampled((2 * x - 1) * top, s.rate), std::exp(-x * top) * 0.5 * top / 200, 1);
     }
   }
   void operator()(const ApproximateStep& s) {
@@ -186,25 +185,28 @@ void Pilot::settle(double theta) {
   deviation_ = std::sqrt(c.curvature);
 }
 
-void Pilot::aim_at_epsilon(double epsilon) {
+// Halves until theta is known to a thousandth and the aim is met about; where the tilted law flips from the bulk to
+// rare large losses the last digits of theta decide.
+template <class TooSmall, class Met>
+void Pilot::search(const TooSmall& too_small, const Met& met) {
   double low = std::log(1e-9), high = std::log(1e15);
   for (int i = 0; i < 52; ++i) {
     const double middle = 0.5 * (low + high);
     settle(std::exp(middle));
-    (epsilon_ < epsilon ? low : high) = middle;
+    if (high - low < 1e-3 && met()) return;
+    (too_small() ? low : high) = middle;
   }
   settle(std::exp(0.5 * (low + high)));
 }
 
+void Pilot::aim_at_epsilon(double epsilon) {
+  search([&] { return epsilon_ < epsilon; }, [&] { return std::abs(epsilon_ - epsilon) * theta_ < 0.1; });
+}
+
 void Pilot::aim_at_delta(double delta) {
   const double target = std::log(std::max(1e-320, delta - infinity_));
-  double low = std::log(1e-9), high = std::log(1e15);
-  for (int i = 0; i < 52; ++i) {
-    const double middle = 0.5 * (low + high);
-    settle(std::exp(middle));
-    (epsilon_ < 0 || log_delta_ > target ? low : high) = middle;
-  }
-  settle(std::exp(0.5 * (low + high)));
+  search([&] { return epsilon_ < 0 || log_delta_ > target; },
+         [&] { return epsilon_ >= 0 && std::abs(log_delta_ - target) < 0.1; });
 }
 
 double Pilot::core() const {

@@ -62,6 +62,8 @@ class Pilot {
   [[nodiscard]] Roughness roughness() const;
   [[nodiscard]] double width_at(const Roughness& rough, double spacing) const;
   void settle(double theta);
+  template <class TooSmall, class Met>
+  void search(const TooSmall& too_small, const Met& met);
 
   std::vector<PilotStep> steps_;
   double theta_ = 1, epsilon_ = 0, log_delta_ = 0, mean_ = 0, deviation_ = 1, infinity_ = 0;

@@ -50,7 +50,13 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
 
 bool ComposedCurve::lost(std::size_t i) const { return side_ == Side::lower && sum_[i] < 1e-290; }
 
-double ComposedCurve::at_node(std::size_t i) const {
+void ComposedCurve::tabulate() {
+  RealVector values(sum_.size());
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = worked_out(i);
+  values_ = std::move(values);
+}
+
+double ComposedCurve::worked_out(std::size_t i) const {
   const bool up = side_ == Side::upper;
   if (std::isnan(sum_[i])) return up ? 1 : 0;
   if (!(sum_[i] > 0) || lost(i)) return std::min(1.0, infinity_);

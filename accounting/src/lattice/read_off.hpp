@@ -15,6 +15,8 @@ class ComposedCurve {
   /// The curve at `epsilon`. Left of the window, where no atom lies, it is linear in e^epsilon; right of it constant.
   [[nodiscard]] double delta(double epsilon) const;
   [[nodiscard]] std::size_t nodes() const { return sum_.size(); }
+  /// Works out every node once, for a curve that is asked for at many places.
+  void tabulate();
   /// The first node's loss.
   [[nodiscard]] double start() const { return start_; }
 
@@ -22,7 +24,8 @@ class ComposedCurve {
   [[nodiscard]] double loss(std::size_t i) const { return start_ + static_cast<double>(i) * spacing_; }
 
   // The curve at a node, rounded to the side; the exponential is only taken where it is asked for.
-  [[nodiscard]] double at_node(std::size_t i) const;
+  [[nodiscard]] double at_node(std::size_t i) const { return values_.empty() ? worked_out(i) : values_[i]; }
+  [[nodiscard]] double worked_out(std::size_t i) const;
   // First node behind the last one found above `delta`.
   [[nodiscard]] std::size_t first_at_most(double delta) const;
   // So deep in underflow that the lower side may not use it.
@@ -32,10 +35,11 @@ class ComposedCurve {
   double start_, spacing_, loss_error_, theta_;
   double log_scale_;
   double infinity_ = 0, round_ = 0;
-  double outside_log_ = 0;   // ln of the mass that may lie outside the window, at loss 0
-  double beyond_;            // the curve right of the window
-  double slope_;             // e^{first node} times the Q-mass: minus the curve's slope left of the window
-  std::vector<double> sum_;  // tilted divergence at each node, short of its exponential
+  double outside_log_ = 0;  // ln of the mass that may lie outside the window, at loss 0
+  double beyond_;           // the curve right of the window
+  double slope_;            // e^{first node} times the Q-mass: minus the curve's slope left of the window
+  RealVector values_;       // of tabulate()
+  RealVector sum_;          // tilted divergence at each node, short of its exponential
 };
 
 /// The composed law as an untilted lattice law around its window's middle, `factor` times coarser, on the side asked:

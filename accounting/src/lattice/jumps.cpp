@@ -19,7 +19,7 @@ constexpr double kTailError = 1e-9;
 // Cells of one stretch of the jump law at most.
 constexpr double kMostCells = 24000;
 // Relative slack for the sums over cells.
-constexpr double kSumError = 1e-12;
+constexpr double kSumError = 1e-10;
 
 // One cell of the jump law between two losses: its P-mass split onto its ends with the Q-mass kept, and merged.
 struct Cell {

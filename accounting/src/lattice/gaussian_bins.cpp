@@ -31,7 +31,7 @@ struct Columns {
 };
 
 struct Shape {
-  double sigma, rate, first, width, log_odds;
+  double sigma, rate, first, width, odds;
   bool plain;
 };
 
@@ -84,8 +84,9 @@ DPFLASH_MULTIVERSION void narrow_half_bins(const Shape& shape, std::size_t from,
     const simd::V y = shape.first + simd::ramp(static_cast<double>(i)) * shape.width;
     const simd::V rest = shape.plain ? simd::V{} + 1.0 : -simd::expm1(-y);
     const simd::V t = simd::log1p(grow / rest);
-    const simd::V level = shape.plain ? y : y + simd::log(rest);
-    const simd::V x = variance * (level - shape.log_odds) + 0.5;
+    // one logarithm of the ratio: where the point is near the middle both terms would be large and cancel
+    const simd::V log_rest = shape.plain ? simd::V{} : simd::log(rest / shape.odds);
+    const simd::V x = variance * (y + log_rest) + 0.5;
     const simd::V from_one = x - 1.0;
     const simd::V standard = from_one / shape.sigma;
     const simd::V reach = larger(larger(magnitude(x), magnitude(from_one)), simd::V{} + std::max(shape.sigma, 1.0));
@@ -98,8 +99,7 @@ DPFLASH_MULTIVERSION void narrow_half_bins(const Shape& shape, std::size_t from,
         widest <= kExtent4 ? moments(kRule4, safe_t, x, 0.5 * variance) : moments(kRule8, safe_t, x, 0.5 * variance);
     const simd::V density = simd::exp(-0.5 * standard * standard) * (scale * t);
     const simd::V shift =
-        kUnit * (variance * (8.0 + 2.0 * magnitude(level) + 2.0 * std::abs(shape.log_odds) + 2.0 * magnitude(y)) +
-                 8.0 * (magnitude(x) + 1.0));
+        kUnit * (variance * (16.0 + 6.0 * magnitude(log_rest) + 6.0 * magnitude(y)) + 8.0 * (magnitude(x) + 1.0));
     const simd::V error =
         kUnit * (80.0 + 4.0 * standard * standard) + 2.0 * (magnitude(from_one) / variance + t) * shift;
     const simd::V rise = density * m.rise, fall = density * m.fall, q_mass = density * m.one / rest;
@@ -218,9 +218,8 @@ HalfBins gaussian_half_bins(const GaussianPair& pair, double first, double width
   // bins wholly left of the singular end are empty; the one that holds it is a half-line
   std::size_t from = 0;
   while (!pair.plain() && from < count && first + static_cast<double>(from) * width <= 0) ++from;
-  const Shape shape{
-      pair.sigma,  pair.rate, first, width, pair.plain() ? 0.0 : std::log(pair.rate) - std::log1p(-pair.rate),
-      pair.plain()};
+  const Shape shape{pair.sigma,  pair.rate, first, width, pair.plain() ? 1.0 : pair.rate / (1 - pair.rate),
+                    pair.plain()};
   narrow_half_bins(shape, from, count,
                    Columns{out.rise.data(), out.fall.data(), out.q_mass.data(), out.error.data(), extent.data()});
   for (std::size_t i = 0; i < count; ++i) {

@@ -6,8 +6,8 @@
 namespace dpflash::accounting {
 
 struct LatticeLimits {
-  std::size_t bins = 1u << 20;    ///< of one step's table
-  std::size_t window = 1u << 21;  ///< of one transform
+  std::size_t bins = 1u << 19;    ///< of one step's table
+  std::size_t window = 1u << 20;  ///< of one transform
   int passes = 5;                 ///< refinements of the spacing
   double work = 4e6;              ///< bins and nodes after which nothing is refined: some tenths of a second
 };

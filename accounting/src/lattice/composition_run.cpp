@@ -191,6 +191,9 @@ std::vector<StepTable> step_tables(const Composition& composition, Direction dir
     const double reach = std::abs(made.table.start) + static_cast<double>(made.table.bins()) * spacing;
     if (direction == Direction::add && !symmetric(phase.step)) {
       made.table = made.table.exchanged();
+      // a mass is multiplied by e^{-loss}: what displaces a loss changes it by as much
+      made.table.cell_error += 2 * made.loss_error;
+      for (double& e : made.table.error) e += 2 * made.loss_error;
       made.loss_error += 4 * kUnit * reach;  // the new start is rounded
     }
     // mu comes out of a sum and a root, to 8 ulps: |L' - L| <= 8 u (|L| + mu^2)

@@ -14,8 +14,6 @@
 namespace dpflash::accounting {
 namespace {
 
-// Relative slack for the masses of the far tails, differences of none.
-constexpr double kTailError = 1e-9;
 // Cells of one stretch of the jump law at most.
 constexpr double kMostCells = 24000;
 // Relative slack for the sums over cells.
@@ -35,9 +33,12 @@ struct JumpLaw {
   double slack = 0;   // absolute error of every loss, besides a relative one
 };
 
+// P-mass above a point that was computed of an excess loss, rounded up.
 double p_above(const GaussianPair& pair, double x) {
   const double b = upper_tail(x / pair.sigma), c = upper_tail((x - 1) / pair.sigma);
-  return ((1 - pair.rate) * b + pair.rate * c) * (1 + kTailError);
+  const double z = std::max(std::abs(x), std::abs(x - 1)) / pair.sigma, log_rate = std::abs(std::log(pair.rate));
+  const double slack = kUnit * (256 + 16 * z * z + 128 * (1 + pair.sigma) * (1 + z) * (2 + z / pair.sigma + log_rate));
+  return ((1 - pair.rate) * b + pair.rate * c) * (1 + slack);
 }
 
 // Slope of -ln of one step's P-density at the point x.
@@ -79,7 +80,6 @@ JumpLaw jump_law(const GaussianPair& pair, const Layout& layout) {
   const double lowest = std::log1p(-pair.rate);
   const std::vector<double> ends = cell_ends(pair, layout);
   law.mass = p_above(pair, pair.point(ends.front()));
-  law.beyond = p_above(pair, pair.point(ends.back()));
   law.slack = 16 * kUnit * std::abs(lowest);
   law.cells.reserve(ends.size());
   double from = ends.front();
@@ -90,7 +90,7 @@ JumpLaw jump_law(const GaussianPair& pair, const Layout& layout) {
     const double to_right = bin.rise / -std::expm1(-width), to_left = bin.fall / std::expm1(width),
                  p = to_left + to_right;
     // widths are differences of relatively exact losses
-    const double error = bin.error + 16 * kUnit * (to / width + 1);
+    const double error = bin.error + 64 * kUnit * (to / width + 1);
     if (p > 0) {
       const double merged = from - std::log1p(-std::min(bin.rise / p * (1 - error), 1 - kUnit));
       law.cells.push_back({lowest + from, lowest + to, to_left * (1 + error), to_right * (1 + error),
@@ -99,6 +99,7 @@ JumpLaw jump_law(const GaussianPair& pair, const Layout& layout) {
     }
     from = to;
   }
+  law.beyond = p_above(pair, pair.point(from));
   return law;
 }
 
@@ -175,7 +176,8 @@ class JumpCurves {
       last = c.right;
     }
     const double two = 0.5 * count_ * (count_ - 1) * law_.mass * law_.mass;
-    return std::min(1.0, (none_above(epsilon) + count_ * sum + two) * (1 + kSumError));
+    const double value = (none_above(epsilon) + count_ * sum + two) * (1 + kSumError);
+    return value < 1 ? value : 1;  // 1 for NaN
   }
 
   [[nodiscard]] double lower(double epsilon) const {
@@ -184,7 +186,8 @@ class JumpCurves {
       if (c.p > 0) sum += c.p * less_below(level(epsilon, c.merged, 1));
     }
     const double none = without_ ? without_->lower.delta(epsilon) : 0;
-    return std::min(1.0, (none + count_ * sum) * (1 - kSumError));
+    const double value = (none + count_ * sum) * (1 - kSumError);
+    return value > 0 ? std::min(1.0, value) : 0;  // 0 for NaN
   }
 
  private:
@@ -330,6 +333,8 @@ class JumpSearch {
 
  private:
   static constexpr int kPasses = 5;
+  // Epsilons beyond are not looked for.
+  static constexpr double kLargest = 1e5;
   // As in the plain search: what leaves more than this share of the width will not be mended by a finer lattice.
   static constexpr double kStalled = 0.8;
 
@@ -339,13 +344,11 @@ class JumpSearch {
     if (curves.upper(0) <= delta) return {0, 0};
     const double tolerance = 0.02 * target / std::max(guess, target);
     Interval out{0, kInfinity};
-    out.upper = crossing([&](double e) { return curves.upper(e); }, delta, guess, target, 0, 1e5, tolerance).upper;
-    if (!(out.upper < 1e5)) out.upper = kInfinity;
-    const double most = std::min(out.upper, 1e5);
-    out.lower =
-        crossing([&](double e) { return curves.lower(e); }, delta, std::min(guess, most), target, 0, most, tolerance)
-            .lower;
-    return out;
+    out.upper = crossing([&](double e) { return curves.upper(e); }, delta, guess, target, 0, kLargest, tolerance).upper;
+    if (!(out.upper < kLargest)) out.upper = kInfinity;
+    out.lower = crossing([&](double e) { return curves.lower(e); }, delta, guess, target, 0, kLargest, tolerance).lower;
+    // ends that contradict each other would disprove the bounds: then nothing is claimed
+    return out.lower <= out.upper ? out : Interval{0, kInfinity};
   }
 
   struct Part {

@@ -36,7 +36,7 @@ ComposedCurve::ComposedCurve(const Composed& composed, Side side)
     const double mass =
         up ? std::max(0.0, law.mass[i]) + composed.mass_error : std::max(0.0, law.mass[i] - composed.mass_error);
     above = mass + fall_more * above;
-    sum_[i] = std::max(0.0, excess + outside);
+    sum_[i] = excess + outside > 0 ? excess + outside : std::isnan(excess) ? excess : 0;
   }
   const double first = law.log_scale - theta * start_;
   slope_ = !up && first > 600
@@ -58,7 +58,7 @@ void ComposedCurve::tabulate() {
 
 double ComposedCurve::worked_out(std::size_t i) const {
   const bool up = side_ == Side::upper;
-  if (std::isnan(sum_[i])) return up ? 1 : 0;
+  if (std::isnan(sum_[i]) || std::isinf(sum_[i])) return up ? 1 : 0;
   if (!(sum_[i] > 0) || lost(i)) return std::min(1.0, infinity_);
   // by the sum of logarithms, since the factors may over- and underflow
   const double log_sum = std::log(sum_[i]), round = round_ + 4 * kUnit * std::abs(log_sum);

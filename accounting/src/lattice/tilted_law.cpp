@@ -143,16 +143,24 @@ MomentBound::MomentBound(const RealVector& mass) {
     most = std::max(most, to - from);
   }
   rounding_ = kUnit * static_cast<double>(2 * most + place_.size() + 64);
+  const auto holds = [](double m) { return m > 0; };
+  const auto first = std::find_if(mass_.begin(), mass_.end(), holds);
+  const auto last = std::find_if(mass_.rbegin(), mass_.rend(), holds);
+  if (first == mass_.end()) return;
+  first_ = place_[static_cast<std::size_t>(first - mass_.begin())];
+  last_ = place_[mass_.size() - 1 - static_cast<std::size_t>(last - mass_.rbegin())];
 }
 
 double MomentBound::log_at(double s) const {
-  const double shift = std::max(0.0, s * place_.back());
+  const double shift = s * (s > 0 ? last_ : first_);
   double sum = 0;
   for (std::size_t i = 0; i < place_.size(); ++i) sum += mass_[i] * std::exp(s * place_[i] - shift);
+  // what underflowed, wholly or in part, is less than this
+  constexpr double kLost = 1e-290;
   // the exponents are off by two units of their sizes
-  const double slack = rounding_ + 4 * kUnit * std::abs(s) * place_.back();
-  if (!(sum > 0) || !std::isfinite(sum)) return shift + 1e-12;
-  return shift + std::log(sum) + slack + 4 * kUnit * std::abs(shift);
+  const double slack = rounding_ + 4 * kUnit * std::abs(s) * place_.back() + 4 * kUnit * std::abs(shift);
+  if (!(sum < kInfinity)) return kInfinity;
+  return shift + std::log(std::max(sum, kLost)) + slack;
 }
 
 Window chernoff_window(const std::vector<Power>& powers, double log_tail, double log_untilted) {
@@ -243,6 +251,7 @@ Composed compose(const std::vector<Power>& powers, const Window& window) {
     law.mass[i] = buffer[j] * scale;
   }
   out.mass_error += (fft.error_per_mass() + 4 * kUnit) * magnitude;  // of the inverse transform
+  if (std::isnan(out.mass_error)) out.mass_error = kInfinity;        // so is some mass: nothing is known
   law.start += static_cast<double>(window.low) * law.spacing;
   law.loss_error += 4 * kUnit * std::abs(law.start) + 4 * kUnit * static_cast<double>(window.low) * law.spacing;
   // twice both tails: what the bounds of the windows leave out of account (docs/math/windows.md)

@@ -37,13 +37,13 @@ class MomentBound {
  public:
   explicit MomentBound(const RealVector& mass);
 
-  /// ln of sum mass_i e^{s i}, rounded up; the masses' sum is taken to be at most `1 + 1e-12`.
+  /// ln of sum mass_i e^{s i}, rounded up.
   [[nodiscard]] double log_at(double s) const;
   [[nodiscard]] double mean() const { return mean_; }
   [[nodiscard]] double variance() const { return variance_; }
 
  private:
-  double mean_ = 0, variance_ = 0, rounding_ = 0;
+  double mean_ = 0, variance_ = 0, rounding_ = 0, first_ = 0, last_ = 0;
   std::vector<double> place_, mass_;
 };
 

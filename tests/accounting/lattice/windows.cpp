@@ -11,7 +11,7 @@
 using namespace dpflash::accounting;
 
 // Known to fail while log_at uses sums below 1e-290 as they are; take the mark off with the mending.
-TEST_CASE("a window holds the atom that carries nearly all mass" * doctest::should_fail()) {
+TEST_CASE("a window holds the atom that carries nearly all mass") {
   for (int i = 0; i < 4000; ++i) {
     const double far = std::pow(10.0, -5 - i % 13), theta = 0.005 * i;
     const std::size_t at = static_cast<std::size_t>(i % 4), size = 10 + static_cast<std::size_t>(7 * i % 600);

@@ -10,7 +10,7 @@ namespace dpflash::accounting {
 /// place of `mu` (a mu comes out of a sum and a root). Cost: under a microsecond for mu > 1, a few microseconds below.
 Interval gaussian_delta(double mu, double epsilon);
 
-/// Mills ratio m(x) = Phi(-x) / phi(x) and its slope q(x) = -m'(x) = 1 - x m(x) > 0, each to a relative error of 64
+/// Mills ratio m(x) = Phi(-x) / phi(x) and its slope q(x) = -m'(x) = 1 - x m(x) > 0, each to a relative error of 100
 /// units roundoff, for x >= -1.
 struct Mills {
   double ratio;

@@ -30,6 +30,8 @@ struct Answer {
 /// which case the tightest certified bracket is returned. upper is +inf when the plan is not (epsilon, delta)-DP for
 /// any epsilon. Throws UnusableInput for a bad plan, NotComputable for a mechanism/sampling/adjacency without a sound
 /// answer or when the engine asked for by name has none. Thread-safe. Proof: docs/math/README.md.
+/// Cost: about 0.1 ms where the inversion engine answers (most training runs), up to about two seconds and 350 MB for
+/// the hardest plans; a thread keeps up to 32 MB of work space for its next answer, until it ends.
 Answer certified_epsilon(const Plan& plan, Delta delta, const Options& options = {});
 
 /// Bracket of the smallest delta in [0, 1] for which the plan is (epsilon, delta)-DP under its adjacency; directions,

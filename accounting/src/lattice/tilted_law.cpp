@@ -113,6 +113,7 @@ TiltedLaw tilt(const LatticeLaw& law, double theta, double loss_error, Side side
 
 MomentBound::MomentBound(const RealVector& mass) {
   const std::size_t n = mass.size();
+  if (n == 0) return;
   for (std::size_t i = 0; i < n; ++i) mean_ += mass[i] * static_cast<double>(i);
   for (std::size_t i = 0; i < n; ++i) {
     const double d = static_cast<double>(i) - mean_;
@@ -158,7 +159,8 @@ double MomentBound::log_at(double s) const {
   // what underflowed, wholly or in part, is less than this
   constexpr double kLost = 1e-290;
   // the exponents are off by two units of their sizes
-  const double slack = rounding_ + 4 * kUnit * std::abs(s) * place_.back() + 4 * kUnit * std::abs(shift);
+  const double reach = place_.empty() ? 0 : place_.back();
+  const double slack = rounding_ + 4 * kUnit * std::abs(s) * reach + 4 * kUnit * std::abs(shift);
   if (!(sum < kInfinity)) return kInfinity;
   return shift + std::log(std::max(sum, kLost)) + slack;
 }

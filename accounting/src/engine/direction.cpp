@@ -19,6 +19,11 @@ constexpr double kAbsolute = 1e-9;
 constexpr double kCheapWork = 2e6;
 constexpr double kDearWork = 3e7;
 
+// What may be lost to underflow in a divergence: up to 1e12 steps times 1e5 terms below the smallest normal double. A
+// divergence down to kDeepest may be asked of the lattice, where that is below every relative error.
+constexpr double kLost = 1e-285;
+constexpr double kDeepest = 1e-265;
+
 // Relative width below which the lattice costs more than a dear inversion.
 constexpr double kNarrow = 1e-5;
 // Share of the width asked that inversion is asked for: its estimate may miss by a little.
@@ -43,7 +48,8 @@ double divergence(const Step& step) {
   if (const auto* g = std::get_if<GaussianStep>(&step)) return 0.5 * g->mu * g->mu * (1 + 64 * kUnit);
   // at most ln(1 + chi^2), chi^2 = q^2 (e^{1/sigma^2} - 1)
   if (const auto* s = std::get_if<SampledGaussianStep>(&step)) {
-    return std::log1p(s->rate * s->rate * std::expm1(1 / (s->sigma * s->sigma)) * (1 + 64 * kUnit)) * (1 + 8 * kUnit);
+    const double exponent = 1 / (s->sigma * s->sigma);  // its rounding counts as many times as it is large
+    return std::log1p(s->rate * s->rate * std::expm1(exponent) * (1 + (64 + 4 * exponent) * kUnit)) * (1 + 8 * kUnit);
   }
   return kInfinity;
 }
@@ -118,7 +124,10 @@ DirectionAnswer direction_epsilon(const Composition& composition, Direction dire
   return ask(
       query, engine, direction == Direction::remove && rare_hits(composition),
       [&](double work) { return invert_epsilon(composition, direction, delta, kMargin * relative_width, work); },
-      [&] { return lattice_epsilon(composition, direction, delta, relative_width); });
+      [&] {
+        return delta < kDeepest ? Interval{0, kInfinity}
+                                : lattice_epsilon(composition, direction, delta, relative_width);
+      });
 }
 
 DirectionAnswer direction_delta(const Composition& composition, Direction direction, double epsilon, Engine engine,
@@ -132,10 +141,14 @@ DirectionAnswer direction_delta(const Composition& composition, Direction direct
     if (engine == Engine::closed_form) throw NotComputable("this plan has no closed form; use --engine auto");
   }
   const Query query{{std::max(floor * (1 - 4 * kUnit), infinite.lower), 1}, false, relative_width};
-  return ask(
+  DirectionAnswer found = ask(
       query, engine, direction == Direction::remove && rare_hits(composition),
       [&](double work) { return invert_delta(composition, direction, epsilon, kMargin * relative_width, work); },
       [&] { return lattice_delta(composition, direction, epsilon, relative_width); });
+  // the smallest doubles are not known to be what they say: never zero where it is not proved
+  found.interval.upper = std::min(1.0, found.interval.upper + kLost);
+  if (found.interval.lower < kLost) found.interval.lower = 0;
+  return found;
 }
 
 }  // namespace dpflash::accounting

@@ -279,3 +279,15 @@ TEST_CASE("a certain part of infinite loss above delta makes epsilon infinite, o
     CHECK(delta_of(plan, 100).lower >= 0.00099);
   }
 }
+
+TEST_CASE("a divergence below the range of doubles is never called zero") {
+  const Plan plan = dpsgd_plan(1, 1e-6, 1000, Adjacency::remove_one);  // unbounded losses: delta > 0 everywhere
+  for (const double epsilon : {60.0, 800.0, 3000.0}) {
+    CAPTURE(epsilon);
+    CHECK(certified_delta(plan, Epsilon(epsilon)).bracket.upper > 0);
+    CHECK(certified_delta(plan, Epsilon(epsilon), {.engine = Engine::lattice}).bracket.upper > 0);
+  }
+  const Bracket tiny = certified_epsilon(plan, Delta(1e-310)).bracket;
+  CHECK(std::isfinite(tiny.upper));
+  CHECK(tiny.upper > certified_epsilon(plan, Delta(1e-30)).bracket.upper);
+}

@@ -1,0 +1,96 @@
+#include "draws.hpp"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace dpflash::noise {
+
+namespace {
+
+constexpr std::uint64_t kPiece = 4096;
+constexpr std::uint64_t kDrawsWorthAThread = std::uint64_t{1} << 16;
+
+kernels::Bits bits_of(Generator generator) {
+  switch (generator) {
+    case Generator::philox:
+      return kernels::Bits::philox;
+    case Generator::chacha12:
+      return kernels::Bits::chacha12;
+    case Generator::chacha20:
+      break;
+  }
+  return kernels::Bits::chacha20;
+}
+
+}  // namespace
+
+namespace kernels {
+
+Fill fill_of(Bits bits) {
+#if defined(DPFLASH_AVX2_DRAWS)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::fill_of(bits);
+#endif
+  return generic::fill_of(bits);
+}
+
+}  // namespace kernels
+
+void in_parallel(std::uint64_t count, std::uint64_t grain,
+                 const std::function<void(std::uint64_t, std::uint64_t)>& work) {
+  if (count == 0) return;
+  const std::uint64_t grains = (count + grain - 1) / grain;
+  const std::uint64_t useful = std::max<std::uint64_t>(1, count / kDrawsWorthAThread);
+  const std::uint64_t threads =
+      std::min({grains, useful, static_cast<std::uint64_t>(std::max(1u, std::thread::hardware_concurrency()))});
+  if (threads == 1) {
+    work(0, count);
+    return;
+  }
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto guarded = [&](std::uint64_t t) {
+    const std::uint64_t begin = std::min(count, grains * t / threads * grain);
+    const std::uint64_t end = std::min(count, grains * (t + 1) / threads * grain);
+    try {
+      if (begin < end) work(begin, end);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> pool;
+    for (std::uint64_t t = 1; t < threads; ++t) pool.emplace_back(guarded, t);
+    guarded(0);
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+void draw(const NoiseSource& source, draw::Use use, const Position& position, std::span<float> out) {
+  const kernels::Run run{key_words(source), position.stream, position.step, position.first};
+  kernels::fill_of(bits_of(source.generator()))(run, use, out.data(), out.size());
+}
+
+void with_draws(const NoiseSource& source, draw::Use use, const Position& position, std::uint64_t count,
+                const std::function<void(std::uint64_t, std::span<const float>)>& apply) {
+  in_parallel(count, kPiece, [&](std::uint64_t begin, std::uint64_t end) {
+    std::array<float, kPiece> z;
+    // Pieces end where tiles of draws do, so that no block is computed twice.
+    for (std::uint64_t i = begin; i < end;) {
+      const std::uint64_t index = position.first + i;
+      const std::uint64_t n = std::min(end - i, kPiece - index % kPiece);
+      const std::span<float> piece(z.data(), static_cast<std::size_t>(n));
+      draw(source, use, {position.stream, position.step, index}, piece);
+      apply(i, piece);
+      i += n;
+    }
+  });
+}
+
+}  // namespace dpflash::noise

@@ -1,0 +1,32 @@
+// The host's draw loops, built once for any x86-64 or other processor and once for AVX2 and FMA: the same bits.
+#pragma once
+
+#include <cstdint>
+
+#include "draw/counter.hpp"
+
+namespace dpflash::noise::kernels {
+
+/// What a run of draws is made of.
+struct Run {
+  draw::KeyWords key;
+  std::uint32_t stream;
+  std::uint32_t step;
+  std::uint64_t first;
+};
+
+enum class Bits { philox, chacha12, chacha20 };
+
+using Fill = void (*)(const Run& run, draw::Use use, float* out, std::uint64_t count);
+
+namespace generic {
+Fill fill_of(Bits bits);
+}
+namespace avx2 {
+Fill fill_of(Bits bits);
+}
+
+/// The fastest that this processor runs.
+Fill fill_of(Bits bits);
+
+}  // namespace dpflash::noise::kernels

@@ -1,0 +1,88 @@
+// Included by kernels_generic.cpp and kernels_avx2.cpp inside their namespaces.
+namespace {
+
+/// Words of refill for draw word `word` of `block`: two of the first or second extra block.
+template <class Source>
+void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint32_t word, std::uint32_t& e1,
+                  std::uint32_t& e0) {
+  constexpr std::uint32_t half = Source::words / 2;
+  std::uint32_t extra[Source::words];
+  Source::block(run.key, draw::counter_of(block, use, 1 + word / half, run.step, run.stream), extra);
+  e1 = extra[word % half * 2];
+  e0 = extra[word % half * 2 + 1];
+}
+
+/// One block of draws: z[w] is made of word w (and its neighbour).
+template <class Source>
+void block_of_normals(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
+  std::uint32_t x[Source::words];
+  Source::block(run.key, draw::counter_of(block, draw::Use::normal, 0, run.step, run.stream), x);
+  for (std::uint32_t p = 0; p < Source::words; p += 2) {
+    float r2 = draw::minus_two_log(x[p]);
+    if (x[p] < draw::kRareBelow) {
+      std::uint32_t e1;
+      std::uint32_t e0;
+      refill_words<Source>(run, draw::Use::normal, block, p / 2, e1, e0);
+      r2 = draw::minus_two_log_rare(x[p], e1, e0);
+    }
+    draw::normal_pair(r2, x[p + 1], z[p], z[p + 1]);
+  }
+}
+
+template <class Source>
+void block_of_laplace(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
+  std::uint32_t x[Source::words];
+  Source::block(run.key, draw::counter_of(block, draw::Use::laplace, 0, run.step, run.stream), x);
+  for (std::uint32_t w = 0; w < Source::words; ++w) {
+    const std::uint32_t magnitude = (x[w] << 1) | 1u;
+    float l = draw::minus_two_log(magnitude);
+    if (magnitude < draw::kRareBelow) {
+      std::uint32_t e1;
+      std::uint32_t e0;
+      refill_words<Source>(run, draw::Use::laplace, block, w, e1, e0);
+      l = draw::minus_two_log_rare(magnitude, e1, e0);
+    }
+    z[w] = draw::laplace_of(l, x[w]);
+  }
+}
+
+template <class Source>
+void fill(const Run& run, draw::Use use, float* out, std::uint64_t count) {
+  constexpr std::uint64_t tile = 32u * Source::words;
+  const std::uint64_t last = run.first + count;
+  for (std::uint64_t start = run.first / tile * tile; start < last; start += tile) {
+    for (std::uint32_t lane = 0; lane < 32; ++lane) {
+      const std::uint64_t block = start / tile * 32 + lane;
+      // Skips blocks of the first and last tile of which nothing is wanted.
+      bool wanted = false;
+      for (std::uint32_t j = 0; j < Source::words / 4; ++j) {
+        const std::uint64_t i = start + j * 128u + lane * 4u;
+        wanted |= i < last && i + 4 > run.first;
+      }
+      if (!wanted) continue;
+      float z[Source::words];
+      if (use == draw::Use::normal)
+        block_of_normals<Source>(run, block, z);
+      else
+        block_of_laplace<Source>(run, block, z);
+      for (std::uint32_t w = 0; w < Source::words; ++w) {
+        const std::uint64_t i = start + w / 4 * 128u + lane * 4u + w % 4;
+        if (i >= run.first && i < last) out[i - run.first] = z[w];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Fill fill_of(Bits bits) {
+  switch (bits) {
+    case Bits::philox:
+      return &fill<draw::Philox>;
+    case Bits::chacha12:
+      return &fill<draw::ChaCha<12>>;
+    case Bits::chacha20:
+      return &fill<draw::ChaCha<20>>;
+  }
+  return nullptr;
+}

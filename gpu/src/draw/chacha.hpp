@@ -28,8 +28,11 @@ DPF_HD void quarter_round(std::uint32_t& a, std::uint32_t& b, std::uint32_t& c, 
 template <int rounds>
 struct ChaCha {
   static constexpr int words = 16;
+  using Key = KeyWords;
 
-  DPF_HD static void block(const KeyWords& key, const Counter& counter, std::uint32_t (&out)[words]) {
+  DPF_HD static Key expand(const KeyWords& key) { return key; }
+
+  DPF_HD static void block(const Key& key, const Counter& counter, std::uint32_t (&out)[words]) {
     std::uint32_t x[words] = {0x61707865u,     0x3320646eu,     0x79622d32u,     0x6b206574u,
                               key.word[0],     key.word[1],     key.word[2],     key.word[3],
                               key.word[4],     key.word[5],     key.word[6],     key.word[7],

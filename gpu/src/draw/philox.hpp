@@ -1,5 +1,4 @@
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): on the device cuRAND's own function, on the host the same
-// rounds.
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): on the device cuRAND's own round, on the host the same.
 #pragma once
 
 #include "draw/counter.hpp"
@@ -12,27 +11,40 @@ namespace dpflash::draw {
 /// 64-bit key, four words a block. Fast and reproducible; not a cryptographic generator.
 struct Philox {
   static constexpr int words = 4;
+  static constexpr int rounds = 10;
 
-  DPF_HD static void block(const KeyWords& key, const Counter& counter, std::uint32_t (&out)[words]) {
+  /// The keys of the ten rounds, two words each: computed once, not in every thread.
+  struct Key {
+    std::uint32_t round[2 * rounds];
+  };
+
+  DPF_HD static Key expand(const KeyWords& key) {
+    Key expanded;
+    for (std::uint32_t i = 0; i < rounds; ++i) {
+      expanded.round[2 * i] = key.word[0] + 0x9E3779B9u * i;
+      expanded.round[2 * i + 1] = key.word[1] + 0xBB67AE85u * i;
+    }
+    return expanded;
+  }
+
+  DPF_HD static void block(const Key& key, const Counter& counter, std::uint32_t (&out)[words]) {
 #ifdef __CUDA_ARCH__
-    const uint4 r = curand_Philox4x32_10(make_uint4(counter.word[0], counter.word[1], counter.word[2], counter.word[3]),
-                                         make_uint2(key.word[0], key.word[1]));
-    out[0] = r.x;
-    out[1] = r.y;
-    out[2] = r.z;
-    out[3] = r.w;
+    uint4 c = make_uint4(counter.word[0], counter.word[1], counter.word[2], counter.word[3]);
+#pragma unroll
+    for (int i = 0; i < rounds; ++i) c = _philox4x32round(c, make_uint2(key.round[2 * i], key.round[2 * i + 1]));
+    out[0] = c.x;
+    out[1] = c.y;
+    out[2] = c.z;
+    out[3] = c.w;
 #else
-    std::uint32_t k0 = key.word[0];
-    std::uint32_t k1 = key.word[1];
     std::uint32_t c[4] = {counter.word[0], counter.word[1], counter.word[2], counter.word[3]};
-    for (int round = 0; round < 10; ++round) {
+    for (int i = 0; i < rounds; ++i) {
       const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c[0];
       const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c[2];
-      const std::uint32_t next[4] = {static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<std::uint32_t>(p1),
-                                     static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<std::uint32_t>(p0)};
-      for (int i = 0; i < 4; ++i) c[i] = next[i];
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
+      c[0] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ key.round[2 * i];
+      c[1] = static_cast<std::uint32_t>(p1);
+      c[2] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ key.round[2 * i + 1];
+      c[3] = static_cast<std::uint32_t>(p0);
     }
     for (int i = 0; i < 4; ++i) out[i] = c[i];
 #endif

@@ -7,7 +7,7 @@ void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint3
                   std::uint32_t& e0) {
   constexpr std::uint32_t half = Source::words / 2;
   std::uint32_t extra[Source::words];
-  Source::block(run.key, draw::counter_of(block, use, 1 + word / half, run.step, run.stream), extra);
+  Source::block(Source::expand(run.key), draw::counter_of(block, use, 1 + word / half, run.step, run.stream), extra);
   e1 = extra[word % half * 2];
   e0 = extra[word % half * 2 + 1];
 }
@@ -16,7 +16,7 @@ void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint3
 template <class Source>
 void block_of_normals(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
   std::uint32_t x[Source::words];
-  Source::block(run.key, draw::counter_of(block, draw::Use::normal, 0, run.step, run.stream), x);
+  Source::block(Source::expand(run.key), draw::counter_of(block, draw::Use::normal, 0, run.step, run.stream), x);
   for (std::uint32_t p = 0; p < Source::words; p += 2) {
     float r2 = draw::minus_two_log(x[p]);
     if (x[p] < draw::kRareBelow) {
@@ -32,7 +32,7 @@ void block_of_normals(const Run& run, std::uint64_t block, float (&z)[Source::wo
 template <class Source>
 void block_of_laplace(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
   std::uint32_t x[Source::words];
-  Source::block(run.key, draw::counter_of(block, draw::Use::laplace, 0, run.step, run.stream), x);
+  Source::block(Source::expand(run.key), draw::counter_of(block, draw::Use::laplace, 0, run.step, run.stream), x);
   for (std::uint32_t w = 0; w < Source::words; ++w) {
     const std::uint32_t magnitude = (x[w] << 1) | 1u;
     float l = draw::minus_two_log(magnitude);

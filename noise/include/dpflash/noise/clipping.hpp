@@ -47,7 +47,7 @@ class Clipping {
   static Clipping flat(double norm);
   /// Layer l is scaled by its own min(1, C_l / |g_l|): McMahan et al. 2018. One norm a layer, each in [1e-30, 1e30].
   static Clipping per_layer(std::vector<double> norms);
-  /// The same norm C / sqrt(layers), rounded down, for every layer, so that total_norm() is at most C (1 + 2^-50).
+  /// The same norm C / sqrt(layers), rounded down, for every layer, so that total_norm() is at most C.
   static Clipping per_layer_equal(double norm, std::uint32_t layers);
   /// C / (|g| + gamma): automatic clipping, Bu et al. 2023. gamma > 0, C / gamma at most 1e30.
   static Clipping automatic(double norm, double gamma = 0.01);
@@ -91,7 +91,7 @@ void squared_norms(const PerExampleGradients& gradients, std::uint32_t layers, s
 /// left out (0 * inf is not 0). `factors` is [batch x layers].
 ///
 /// In double, not float: a chain of n float additions moves by up to n^2 2^-24 clipping norms when one example is added
-/// (Casacuberta, Shoemate, Vadhan, Wagaman 2022), 17 norms for 16 384 examples; in double 3e-8 of one.
+/// (Casacuberta, Shoemate, Vadhan, Wagaman 2022), 16 norms for 16 384 examples; in double 3e-8 of one.
 /// May be called for one microbatch after another; all of them together hold at most kLargestBatch examples. Reads the
 /// gradients once. Throws UnusableInput as `squared_norms`, and for sizes that do not fit or a factor that is negative
 /// or not finite.

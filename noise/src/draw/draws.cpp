@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -37,6 +38,13 @@ Fill fill_of(Bits bits) {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::fill_of(bits);
 #endif
   return generic::fill_of(bits);
+}
+
+GridFill grid_fill_of(Bits bits) {
+#if defined(DPFLASH_AVX2_DRAWS)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::grid_fill_of(bits);
+#endif
+  return generic::grid_fill_of(bits);
 }
 
 }  // namespace kernels
@@ -77,20 +85,51 @@ void draw(const NoiseSource& source, draw::Use use, const Position& position, st
   kernels::fill_of(bits_of(source.generator()))(run, use, out.data(), out.size());
 }
 
-void with_draws(const NoiseSource& source, draw::Use use, const Position& position, std::uint64_t count,
-                const std::function<void(std::uint64_t, std::span<const float>)>& apply) {
+namespace {
+
+/// Calls fill(index, piece) and apply(i, piece) on pieces of [0, count), index = first + i, from several threads.
+template <class T, class FillPiece>
+void in_pieces(std::uint64_t first, std::uint64_t count, const FillPiece& fill,
+               const std::function<void(std::uint64_t, std::span<const T>)>& apply) {
   in_parallel(count, kPiece, [&](std::uint64_t begin, std::uint64_t end) {
-    std::array<float, kPiece> z;
+    std::array<T, kPiece> z;
     // Pieces end where tiles of draws do, so that no block is computed twice.
     for (std::uint64_t i = begin; i < end;) {
-      const std::uint64_t index = position.first + i;
+      const std::uint64_t index = first + i;
       const std::uint64_t n = std::min(end - i, kPiece - index % kPiece);
-      const std::span<float> piece(z.data(), static_cast<std::size_t>(n));
-      draw(source, use, {position.stream, position.step, index}, piece);
+      const std::span<T> piece(z.data(), static_cast<std::size_t>(n));
+      fill(index, piece);
       apply(i, piece);
       i += n;
     }
   });
+}
+
+}  // namespace
+
+void with_draws(const NoiseSource& source, draw::Use use, const Position& position, std::uint64_t count,
+                const std::function<void(std::uint64_t, std::span<const float>)>& apply) {
+  in_pieces<float>(
+      position.first, count,
+      [&](std::uint64_t index, std::span<float> piece) {
+        draw(source, use, {position.stream, position.step, index}, piece);
+      },
+      apply);
+}
+
+void draw_grid(const NoiseSource& source, int bits, const Position& position, std::span<std::int64_t> out) {
+  const kernels::Run run{key_words(source), position.stream, position.step, position.first};
+  kernels::grid_fill_of(bits_of(source.generator()))(run, std::ldexp(1.0, bits), out.data(), out.size());
+}
+
+void with_grid_draws(const NoiseSource& source, int bits, const Position& position, std::uint64_t count,
+                     const std::function<void(std::uint64_t, std::span<const std::int64_t>)>& apply) {
+  in_pieces<std::int64_t>(
+      position.first, count,
+      [&](std::uint64_t index, std::span<std::int64_t> piece) {
+        draw_grid(source, bits, {position.stream, position.step, index}, piece);
+      },
+      apply);
 }
 
 }  // namespace dpflash::noise

@@ -24,6 +24,14 @@ void draw(const NoiseSource& source, draw::Use use, const Position& position, st
 void with_draws(const NoiseSource& source, draw::Use use, const Position& position, std::uint64_t count,
                 const std::function<void(std::uint64_t, std::span<const float>)>& apply);
 
+/// Fills `out` with grid draws position.first ... of standard deviation 2^bits (draw/grid_normal.hpp). One thread, no
+/// claim.
+void draw_grid(const NoiseSource& source, int bits, const Position& position, std::span<std::int64_t> out);
+
+/// with_draws for grid draws.
+void with_grid_draws(const NoiseSource& source, int bits, const Position& position, std::uint64_t count,
+                     const std::function<void(std::uint64_t, std::span<const std::int64_t>)>& apply);
+
 /// The source's key as words.
 draw::KeyWords key_words(const NoiseSource& source);
 

@@ -19,14 +19,20 @@ enum class Bits { philox, chacha12, chacha20 };
 
 using Fill = void (*)(const Run& run, draw::Use use, float* out, std::uint64_t count);
 
+/// Grid draws of standard deviation `scale` (draw/grid_normal.hpp).
+using GridFill = void (*)(const Run& run, double scale, std::int64_t* out, std::uint64_t count);
+
 namespace generic {
 Fill fill_of(Bits bits);
-}
+GridFill grid_fill_of(Bits bits);
+}  // namespace generic
 namespace avx2 {
 Fill fill_of(Bits bits);
-}
+GridFill grid_fill_of(Bits bits);
+}  // namespace avx2
 
 /// The fastest that this processor runs.
 Fill fill_of(Bits bits);
+GridFill grid_fill_of(Bits bits);
 
 }  // namespace dpflash::noise::kernels

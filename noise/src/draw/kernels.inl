@@ -1,6 +1,10 @@
 // Included by kernels_generic.cpp and kernels_avx2.cpp inside their namespaces.
 namespace {
 
+constexpr draw::NormalPiece kNormalTable[draw::kNormalPieces] = {
+#include "draw/normal_table.inc"
+};
+
 /// Words of refill for draw word `word` of `block`: two of the first or second extra block.
 template <class Source>
 void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint32_t word, std::uint32_t& e1,
@@ -12,20 +16,25 @@ void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint3
   e0 = extra[word % half * 2 + 1];
 }
 
-/// One block of draws: z[w] is made of word w (and its neighbour).
+/// One block of draws: z[w] is made of word w, and of its refill words when it is rare.
 template <class Source>
 void block_of_normals(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
   std::uint32_t x[Source::words];
   Source::block(Source::expand(run.key), draw::counter_of(block, draw::Use::normal, 0, run.step, run.stream), x);
-  for (std::uint32_t p = 0; p < Source::words; p += 2) {
-    float r2 = draw::minus_two_log(x[p]);
-    if (x[p] < draw::kRareBelow) {
-      std::uint32_t e1;
-      std::uint32_t e0;
-      refill_words<Source>(run, draw::Use::normal, block, p / 2, e1, e0);
-      r2 = draw::minus_two_log_rare(x[p], e1, e0);
-    }
-    draw::normal_pair(r2, x[p + 1], z[p], z[p + 1]);
+  std::uint32_t rarest = ~0u;
+  for (std::uint32_t w = 0; w < Source::words; ++w) {
+    const std::uint32_t bits = draw::truncated(x[w]);
+    const draw::NormalPiece& piece = kNormalTable[draw::piece_of(bits)];
+    z[w] = draw::normal_of(bits, piece.c0, piece.c1, piece.c2);
+    rarest = std::min(rarest, draw::normal_rarity(x[w]));
+  }
+  if (rarest >= draw::kNormalRareBelow) return;
+  for (std::uint32_t w = 0; w < Source::words; ++w) {
+    if (draw::normal_rarity(x[w]) >= draw::kNormalRareBelow) continue;
+    std::uint32_t e1;
+    std::uint32_t e0;
+    refill_words<Source>(run, draw::Use::normal, block, w, e1, e0);
+    z[w] = draw::rare_normal_of(x[w], e1, e0);
   }
 }
 
@@ -34,15 +43,12 @@ void block_of_laplace(const Run& run, std::uint64_t block, float (&z)[Source::wo
   std::uint32_t x[Source::words];
   Source::block(Source::expand(run.key), draw::counter_of(block, draw::Use::laplace, 0, run.step, run.stream), x);
   for (std::uint32_t w = 0; w < Source::words; ++w) {
-    const std::uint32_t magnitude = (x[w] << 1) | 1u;
-    float l = draw::minus_two_log(magnitude);
-    if (magnitude < draw::kRareBelow) {
-      std::uint32_t e1;
-      std::uint32_t e0;
-      refill_words<Source>(run, draw::Use::laplace, block, w, e1, e0);
-      l = draw::minus_two_log_rare(magnitude, e1, e0);
-    }
-    z[w] = draw::laplace_of(l, x[w]);
+    z[w] = draw::laplace_of(x[w]);
+    if (!draw::laplace_is_rare(x[w])) continue;
+    std::uint32_t e1;
+    std::uint32_t e0;
+    refill_words<Source>(run, draw::Use::laplace, block, w, e1, e0);
+    z[w] = draw::rare_laplace_of(x[w], e1, e0);
   }
 }
 
@@ -73,7 +79,46 @@ void fill(const Run& run, draw::Use use, float* out, std::uint64_t count) {
   }
 }
 
+/// Grid draws, in the order of grid_address_of.
+template <class Source>
+void fill_grid(const Run& run, double scale, std::int64_t* out, std::uint64_t count) {
+  constexpr std::uint64_t tile = 16u * Source::words;
+  const auto key = Source::expand(run.key);
+  const std::uint64_t last = run.first + count;
+  for (std::uint64_t start = run.first / tile * tile; start < last; start += tile) {
+    for (std::uint32_t lane = 0; lane < 32; ++lane) {
+      const std::uint64_t block = start / tile * 32 + lane;
+      // Skips blocks of the first and last tile of which nothing is wanted.
+      bool wanted = false;
+      for (std::uint32_t w = 0; w < Source::words; w += 4) {
+        const std::uint64_t i = draw::grid_index_of<Source::words>(block, w);
+        wanted |= i < last && i + 2 > run.first;
+      }
+      if (!wanted) continue;
+      std::uint32_t x[Source::words];
+      Source::block(key, draw::counter_of(block, draw::Use::grid_normal, 0, run.step, run.stream), x);
+      for (std::uint32_t w = 0; w < Source::words; w += 2) {
+        const std::uint64_t i = draw::grid_index_of<Source::words>(block, w);
+        if (i >= run.first && i < last)
+          out[i - run.first] = draw::grid_normal<Source>(key, x, w, block, run.step, run.stream, scale);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+GridFill grid_fill_of(Bits bits) {
+  switch (bits) {
+    case Bits::philox:
+      return &fill_grid<draw::Philox>;
+    case Bits::chacha12:
+      return &fill_grid<draw::ChaCha<12>>;
+    case Bits::chacha20:
+      return &fill_grid<draw::ChaCha<20>>;
+  }
+  return nullptr;
+}
 
 Fill fill_of(Bits bits) {
   switch (bits) {

@@ -1,4 +1,5 @@
 #include "draw/chacha.hpp"
+#include "draw/grid_normal.hpp"
 #include "draw/normal.hpp"
 #include "draw/philox.hpp"
 #include "kernels.hpp"

@@ -111,15 +111,6 @@ DPF_HD int leading_zeros(std::uint32_t x) {
 #endif
 }
 
-/// High half of the 64-bit product.
-DPF_HD std::uint32_t multiply_high(std::uint32_t a, std::uint32_t b) {
-#ifdef __CUDA_ARCH__
-  return __umulhi(a, b);
-#else
-  return static_cast<std::uint32_t>((static_cast<std::uint64_t>(a) * b) >> 32);
-#endif
-}
-
 /// x << n with n in [0, 32]: 0 when n is 32.
 DPF_HD std::uint32_t shift_left(std::uint32_t x, int n) {
 #ifdef __CUDA_ARCH__

@@ -34,35 +34,36 @@ __device__ __forceinline__ void words_of(const DrawRun<Source>& run, draw::Use u
   }
 }
 
-/// The lane's draws from its words; false when a word is so rare that it needs refill words, and z is not complete.
+/// The lane's draws from its words; false when a radius word is rare, and its pair is missing.
 __device__ __forceinline__ bool normals_of(const std::uint32_t (&x)[kDrawsPerLane], float (&z)[kDrawsPerLane]) {
-  std::uint32_t least = 0xffffffffu;
+  std::uint32_t rarest = 0xffffffffu;
 #pragma unroll
-  for (int p = 0; p < kDrawsPerLane; p += 2) least = min(least, x[p]);
-#pragma unroll
-  for (int p = 0; p < kDrawsPerLane; p += 2) draw::normal_pair(draw::minus_two_log(x[p]), x[p + 1], z[p], z[p + 1]);
-  return least >= draw::kRareBelow;
+  for (int w = 0; w < kDrawsPerLane; w += 2) {
+    rarest = min(rarest, x[w]);
+    draw::normals_of(x[w], x[w + 1], z[w], z[w + 1]);
+  }
+  return rarest >= draw::kNormalRareBelow;
 }
 
-/// The same with refill words: correct always, for the one group in 250 that needs it.
+/// The same with refill words: right always, for the one lane in 8000 that needs it.
 template <class Source>
 __device__ __forceinline__ void rare_normals_of(const DrawRun<Source>& run, std::uint32_t step, std::uint64_t group,
                                                 std::uint32_t lane, float (&z)[kDrawsPerLane]) {
   constexpr int blocks = kDrawsPerLane / Source::words;
-  constexpr std::uint32_t half = Source::words / 2;
 #pragma unroll 1
   for (int b = 0; b < blocks; ++b) {
-    const std::uint64_t block = (group * blocks + b) * 32 + lane;
+    const std::uint64_t block = ((group * blocks) << 5) | (b * 32u + lane);
     std::uint32_t x[Source::words];
     std::uint32_t extra[Source::words];
     Source::block(run.key, draw::counter_of(block, draw::Use::normal, 0, step, run.stream), x);
     Source::block(run.key, draw::counter_of(block, draw::Use::normal, 1, step, run.stream), extra);
 #pragma unroll 1
-    for (std::uint32_t p = 0; p < half; ++p) {
-      const std::uint32_t w = x[2 * p];
-      const float r2 = w < draw::kRareBelow ? draw::minus_two_log_rare(w, extra[2 * p], extra[2 * p + 1])
-                                            : draw::minus_two_log(w);
-      draw::normal_pair(r2, x[2 * p + 1], z[b * Source::words + 2 * p], z[b * Source::words + 2 * p + 1]);
+    for (int w = 0; w < Source::words; w += 2) {
+      float* const out = &z[b * Source::words + w];
+      if (x[w] < draw::kNormalRareBelow)
+        draw::rare_normals_of(x[w], extra[w], extra[w + 1], x[w + 1], out[0], out[1]);
+      else
+        draw::normals_of(x[w], x[w + 1], out[0], out[1]);
     }
   }
 }

@@ -1,10 +1,6 @@
 // Included by kernels_generic.cpp and kernels_avx2.cpp inside their namespaces.
 namespace {
 
-constexpr draw::NormalPiece kNormalTable[draw::kNormalPieces] = {
-#include "draw/normal_table.inc"
-};
-
 /// Words of refill for draw word `word` of `block`: two of the first or second extra block.
 template <class Source>
 void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint32_t word, std::uint32_t& e1,
@@ -16,25 +12,23 @@ void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint3
   e0 = extra[word % half * 2 + 1];
 }
 
-/// One block of draws: z[w] is made of word w, and of its refill words when it is rare.
+/// One block of draws: words 2 p and 2 p + 1 make z[2 p] and z[2 p + 1], with refill words when the radius is rare.
 template <class Source>
 void block_of_normals(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
   std::uint32_t x[Source::words];
   Source::block(Source::expand(run.key), draw::counter_of(block, draw::Use::normal, 0, run.step, run.stream), x);
   std::uint32_t rarest = ~0u;
-  for (std::uint32_t w = 0; w < Source::words; ++w) {
-    const std::uint32_t bits = draw::truncated(x[w]);
-    const draw::NormalPiece& piece = kNormalTable[draw::piece_of(bits)];
-    z[w] = draw::normal_of(bits, piece.c0, piece.c1, piece.c2);
-    rarest = std::min(rarest, draw::normal_rarity(x[w]));
+  for (std::uint32_t w = 0; w < Source::words; w += 2) {
+    draw::normals_of(x[w], x[w + 1], z[w], z[w + 1]);
+    rarest = std::min(rarest, x[w]);
   }
   if (rarest >= draw::kNormalRareBelow) return;
-  for (std::uint32_t w = 0; w < Source::words; ++w) {
-    if (draw::normal_rarity(x[w]) >= draw::kNormalRareBelow) continue;
+  for (std::uint32_t w = 0; w < Source::words; w += 2) {
+    if (x[w] >= draw::kNormalRareBelow) continue;
     std::uint32_t e1;
     std::uint32_t e0;
-    refill_words<Source>(run, draw::Use::normal, block, w, e1, e0);
-    z[w] = draw::rare_normal_of(x[w], e1, e0);
+    refill_words<Source>(run, draw::Use::normal, block, w / 2, e1, e0);
+    draw::rare_normals_of(x[w], e1, e0, x[w + 1], z[w], z[w + 1]);
   }
 }
 

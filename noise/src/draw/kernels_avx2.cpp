@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include "draw/chacha.hpp"
 #include "draw/grid_normal.hpp"
+#include "draw/laplace.hpp"
 #include "draw/normal.hpp"
 #include "draw/philox.hpp"
 #include "kernels.hpp"

@@ -2,14 +2,19 @@
 #include "dpflash/noise/private_gradient.hpp"
 
 #include <doctest/doctest.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include <cmath>
 #include <cstdint>
 #include <dpflash/accounting/accountant.hpp>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "dpflash/noise/adaptive_clipping.hpp"
+#include "dpflash/noise/sampling.hpp"
 
 using namespace dpflash;
 using noise::Calibration;
@@ -85,6 +90,30 @@ TEST_CASE("a release is the clipped sum and the draws at the tensors' places, ov
   CHECK(static_cast<double>(release.scale(0)) >= 0.75);
   CHECK(static_cast<double>(release.scale(0)) < 0.75 * (1 + 1e-6));
 }
+
+#ifdef __linux__
+TEST_CASE("one thread releases, and samples, what several do") {
+  const Gradients gradients(false);
+  const auto run = [&] {
+    auto source = NoiseSource::reproducible(Generator::philox, 2);
+    Output out;
+    flat().release({gradients.tensors, kExamples}, source, {}, out.spans);
+    const auto batch = noise::poisson_batch(source, {9, 0, 3}, 300000, accounting::SamplingRate(0.2));
+    return std::make_pair(out.values, batch);
+  };
+  const auto several = run();
+  cpu_set_t all, one;
+  REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+  CPU_ZERO(&one);
+  for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu)
+    if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+  // The library starts as many threads as there are processors for this one.
+  REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  const auto alone = run();
+  REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+  CHECK(alone == several);
+}
+#endif
 
 TEST_CASE("microbatches and shards release what the whole batch does") {
   const Gradients gradients(false);

@@ -47,7 +47,7 @@ void add_options(CLI::App& app, Arguments& arguments, Raw& raw) {
   app.add_option("--clip", setup.clip, "Clipping norm (adaptive: the first one)")->capture_default_str();
   app.add_option("--quantile", setup.quantile, "Adaptive clipping: share of examples not to be clipped")
       ->capture_default_str();
-  app.add_option("--learning-rate", setup.learning_rate)->capture_default_str();
+  app.add_option("--learning-rate", setup.learning_rate)->check(CLI::Range(1e-9, 1e9))->capture_default_str();
   app.add_option("--momentum", setup.momentum)->check(CLI::Range(0.0, 0.9999))->capture_default_str();
   app.add_option("--seeds", arguments.seeds, "Runs, of seeds 1, 2, ...")
       ->check(CLI::Range(1, 1000))

@@ -41,8 +41,7 @@ template <class Integer>
 void add_contribution(const GridMechanism& mechanism, std::span<const float> contribution, std::span<Integer> sum) {
   require_size(contribution.size(), mechanism.size(), "contribution");
   require_size(sum.size(), mechanism.size(), "sum");
-  const grid::Rounding rounding =
-      grid::rounding_of(contribution, mechanism.clip_norm(), 1 / mechanism.spacing(), mechanism.integer_clip());
+  const grid::Rounding rounding = grid::rounding_of(contribution, 1 / mechanism.spacing(), mechanism.integer_clip());
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = wrapped_sum(sum[i], grid::rounded(contribution[i], rounding));
 }
 

@@ -27,26 +27,23 @@ std::int64_t rounded(float x, const Rounding& rounding) {
   return static_cast<std::int64_t>(rounding.towards_zero ? std::trunc(y) : std::nearbyint(y));
 }
 
-Wide squared_norm(std::span<const float> contribution, const Rounding& rounding, std::int64_t integer_clip) {
-  const Wide bound = static_cast<Wide>(integer_clip) * static_cast<Wide>(integer_clip);
+Wide squared_norm(std::span<const float> contribution, const Rounding& rounding) {
   Wide sum = 0;
   for (const float x : contribution) {
     const std::int64_t k = rounded(x, rounding);
-    // One such element alone is too long; its square would not fit either.
-    if (k > integer_clip || k < -integer_clip) return 2 * bound;
     const auto modulus = static_cast<std::uint64_t>(k < 0 ? -k : k);
     sum += static_cast<Wide>(modulus) * modulus;
   }
   return sum;
 }
 
-Rounding rounding_of(std::span<const float> contribution, double clip, double per_unit, std::int64_t integer_clip) {
+Rounding rounding_of(std::span<const float> contribution, double per_unit, std::int64_t integer_clip) {
   const double norm = norm_of(contribution);
   if (!std::isfinite(norm)) return {};
   const Wide bound = static_cast<Wide>(integer_clip) * static_cast<Wide>(integer_clip);
-  Rounding rounding{std::min(1.0, clip / norm) * per_unit, false};
+  Rounding rounding{std::min(per_unit, static_cast<double>(integer_clip) / norm), false};
   for (int attempt = 0; attempt < kTries; ++attempt) {
-    const Wide squared = squared_norm(contribution, rounding, integer_clip);
+    const Wide squared = squared_norm(contribution, rounding);
     if (squared <= bound) return rounding;
     rounding.towards_zero = attempt >= kNearestTries;
     // Down by the excess, and by no less than a step that grows to a half.

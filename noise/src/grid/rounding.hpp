@@ -17,11 +17,12 @@ struct Rounding {
 /// The integer of one element; |x * factor| below 2^62.
 std::int64_t rounded(float x, const Rounding& rounding);
 
-/// Sum of the squares of all integers, exact; `integer_clip` at most 2^40 bounds the result of a sum that stops early.
-Wide squared_norm(std::span<const float> contribution, const Rounding& rounding, std::int64_t integer_clip);
+/// Sum of the squares of all integers, exact for up to 2^40 elements with |x * factor| below 2^41.
+Wide squared_norm(std::span<const float> contribution, const Rounding& rounding);
 
-/// The first of a fixed list of ever smaller factors for which squared_norm is at most integer_clip^2. It depends on
-/// the contribution and public numbers alone. `clip` and `per_unit` = 1 / spacing only choose where the list starts.
-Rounding rounding_of(std::span<const float> contribution, double clip, double per_unit, std::int64_t integer_clip);
+/// The first of a list of ever smaller factors for which squared_norm is at most integer_clip^2: 1 / spacing
+/// (`per_unit`), or what clips the norm, or less where rounding lengthens the vector beyond the bound. It depends on
+/// the contribution and public numbers alone. `integer_clip` at most 2^40.
+Rounding rounding_of(std::span<const float> contribution, double per_unit, std::int64_t integer_clip);
 
 }  // namespace dpflash::noise::grid

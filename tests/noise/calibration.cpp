@@ -174,5 +174,5 @@ TEST_CASE("what no release can have is refused") {
   CHECK_THROWS_AS(Calibration::discrete_laplace_stated(NoiseMultiplier(2e9), kDelta), UnusableInput);
   CHECK_THROWS_AS(Calibration::discrete_laplace_for(Epsilon(kHuge), kDelta), UnusableInput);
   CHECK_THROWS_AS(Calibration::discrete_gaussian_for(Epsilon(1e-12), Delta(1e-300)), accounting::NotComputable);
-  CHECK_THROWS_AS(Calibration::gaussian_for(Epsilon(1), Delta(0.999)), accounting::NotComputable);
+  CHECK_THROWS_AS(Calibration::gaussian_for(Epsilon(1e-12), Delta(1e-300)), accounting::NotComputable);
 }

@@ -42,7 +42,7 @@ void check_mu(const Mechanism& m, double mu, const std::function<double(std::spa
               std::uint64_t seed = 5) {
   std::mt19937_64 random(seed);
   double most = 0;
-  const auto attempt = [&](std::vector<float> x) {
+  const auto attempt = [&](std::span<float> x) {
     m.clip(x);
     const double reached = length(x);
     CHECK(reached <= mu * (1 + 1e-12));
@@ -50,12 +50,16 @@ void check_mu(const Mechanism& m, double mu, const std::function<double(std::spa
   };
   const std::size_t n = m.size();
   for (const double size : {1e-30, 1e-3, 1.0, 1e5, 1e30})
-    for (int i = 0; i < 40; ++i) attempt(random_vector(n, random, size));
+    for (int i = 0; i < 40; ++i) {
+      std::vector<float> x = random_vector(n, random, size);
+      attempt(x);
+    }
   for (const float big : {1e-20f, 1.0f, -3.0e38f}) {
-    attempt(std::vector<float>(n, big));
+    std::vector<float> x(n, big);
+    attempt(x);
     for (std::size_t i = 0; i < n; ++i) {
-      std::vector<float> x(n, 0.0f);
-      x[i] = big;
+      std::fill(x.begin(), x.end(), 0.0f);
+      x.at(i) = big;
       attempt(x);
     }
   }

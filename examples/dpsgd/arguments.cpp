@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <map>
+#include <sstream>
 
 namespace dpsgd {
 
@@ -16,6 +17,18 @@ const std::map<std::string, ClippingKind> kClippings = {{"flat", ClippingKind::f
                                                         {"adaptive", ClippingKind::adaptive}};
 const std::map<std::string, Generator> kGenerators = {
     {"philox", Generator::philox}, {"chacha12", Generator::chacha12}, {"chacha20", Generator::chacha20}};
+
+/// A number in [low, high]; CLI::Range lets NaN through.
+CLI::Validator within(double low, double high) {
+  std::ostringstream range;
+  range << "in [" << low << " - " << high << "]";
+  return {[=, text = range.str()](std::string& word) {
+            double value = 0;
+            const bool inside = CLI::detail::lexical_cast(word, value) && value >= low && value <= high;
+            return inside ? std::string() : word + " is not " + text;
+          },
+          range.str()};
+}
 
 template <class Kind>
 std::vector<std::string> names(const std::map<std::string, Kind>& kinds) {
@@ -38,7 +51,7 @@ void add_options(CLI::App& app, Arguments& arguments, Raw& raw) {
   app.add_option("--model", raw.model)->check(CLI::IsMember(names(kModels)))->capture_default_str();
   app.add_option("--epochs", setup.epochs)->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--batch", setup.batch, "Expected batch size, the public denominator")
-      ->check(CLI::Range(1.0, 1e6))
+      ->check(within(1, 1e6))
       ->capture_default_str();
   app.add_option("--epsilon", arguments.epsilon, "Target of the whole training")->capture_default_str();
   app.add_option("--delta", arguments.delta)->capture_default_str();
@@ -47,8 +60,8 @@ void add_options(CLI::App& app, Arguments& arguments, Raw& raw) {
   app.add_option("--clip", setup.clip, "Clipping norm (adaptive: the first one)")->capture_default_str();
   app.add_option("--quantile", setup.quantile, "Adaptive clipping: share of examples not to be clipped")
       ->capture_default_str();
-  app.add_option("--learning-rate", setup.learning_rate)->check(CLI::Range(1e-9, 1e9))->capture_default_str();
-  app.add_option("--momentum", setup.momentum)->check(CLI::Range(0.0, 0.9999))->capture_default_str();
+  app.add_option("--learning-rate", setup.learning_rate)->check(within(1e-9, 1e9))->capture_default_str();
+  app.add_option("--momentum", setup.momentum)->check(within(0, 0.9999))->capture_default_str();
   app.add_option("--seeds", arguments.seeds, "Runs, of seeds 1, 2, ...")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

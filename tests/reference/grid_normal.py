@@ -1,6 +1,6 @@
 """Polynomials of gpu/src/draw/grid_normal.hpp and their errors: `python3 tests/reference/grid_normal.py` prints the
 coefficients, and for each polynomial the largest relative error of its rounded coefficients and a bound of its round-off,
-in u = 2^-53. Needs mpmath."""
+in u = 2^-53; then the errors of the probabilities that follow. Needs mpmath."""
 from mpmath import cos, erfc, exp, expm1, fabs, log, log1p, mp, mpf, npdf, pi, sqrt
 
 mp.dps = 45
@@ -94,6 +94,23 @@ FITS = [
     ("tail 6.5..11.75", tail, mpf("6.5"), mpf("11.75"), 20, mpf(9)),
 ]
 
+KAPPA = 6 * U / (1 - 6 * U)
+
+
+def cell_bounds(bits, points=4000):
+    """Largest relative error of a probability up to 14 standard deviations, and its root mean square: the bound of
+    docs/math/grid-mechanism.md, section 4, both in units of 2^(bits - 16)."""
+    scale, largest, second = mpf(2) ** bits, mpf(0), mpf(0)
+    for i in range(1, points + 1):
+        z = mpf(14) * i / points
+        outer = z + 1 / scale
+        unit = mpf(2) ** -64 if z <= mpf("4.7641") else mpf(2) ** -191
+        e = scale * KAPPA * (z * exp(z / scale + z * z * KAPPA) + outer) + unit * scale / npdf(outer)
+        largest = max(largest, e)
+        second += e * e * 2 * npdf(z - mpf(14) / points) * 14 / points
+    return largest * mpf(2) ** (16 - bits), sqrt(second) * mpf(2) ** (16 - bits)
+
+
 if __name__ == "__main__":
     for name, f, low, high, degree, centre in FITS:
         coefficients = fit(f, low, high, degree, centre)
@@ -102,3 +119,7 @@ if __name__ == "__main__":
               f"round-off {float(rounding / U):.3f} u")
         for c in reversed(coefficients):
             print("  ", float(c).hex())
+    for bits in (8, 12, 16):
+        largest, root = cell_bounds(bits)
+        print(f"bits {bits}: largest error of a probability {float(largest):.3e}, root mean square {float(root):.3e}")
+    print(f"beyond 14 standard deviations: {float(erfc(14 / sqrt(mpf(2)))):.3e}")

@@ -102,10 +102,12 @@ DPF_HD std::uint32_t as_bits(float x) {
 #endif
 }
 
-/// Leading zero bits; 32 for 0.
+/// Leading zero bits of x > 0.
 DPF_HD int leading_zeros(std::uint32_t x) {
 #ifdef __CUDA_ARCH__
-  return __clz(static_cast<int>(x));
+  int n;
+  asm("bfind.shiftamt.u32 %0, %1;" : "=r"(n) : "r"(x));
+  return n;
 #else
   return std::countl_zero(x);
 #endif

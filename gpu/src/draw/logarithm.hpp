@@ -18,7 +18,7 @@ DPF_HD float minus_two_log1p(float f) {
   return mul(q, f);
 }
 
-/// -2 ln(w 2^-32), plus `halvings` times 2 ln 2; w = 0 counts as 1. The argument of the logarithm is an exact integer
+/// -2 ln(w 2^-32), for w > 0, plus `halvings` times 2 ln 2. The argument of the logarithm is an exact integer
 /// below 2^32 counted from above, so that values near 0 keep their relative precision.
 DPF_HD float minus_two_log(std::uint32_t w, int halvings = 0) {
   const int n = leading_zeros(w);
@@ -26,22 +26,23 @@ DPF_HD float minus_two_log(std::uint32_t w, int halvings = 0) {
   return fma(to_float(n + halvings), 0x1.62e43p+0f, minus_two_log1p(f));
 }
 
-/// -2 ln of the 96-bit fraction w : e1 : e0 with w < 2^16: the rare draws. An all-zero fraction counts as 2^-96.
-DPF_HD float minus_two_log_rare(std::uint32_t w, std::uint32_t e1, std::uint32_t e0) {
+/// -2 ln of the 96-bit fraction w : e1 : e0 with w < 2^17, plus `more` times 2 ln 2: the rare draws. An all-zero
+/// fraction counts as 2^-96.
+DPF_HD float minus_two_log_rare(std::uint32_t w, std::uint32_t e1, std::uint32_t e0, int more = 0) {
   std::uint32_t hi = w;
   std::uint32_t mid = e1;
   std::uint32_t low = e0;
-  int halvings = 0;
+  int halvings = more;
   if (hi == 0) {
     hi = mid;
     mid = low;
     low = 0;
-    halvings = 32;
+    halvings += 32;
   }
   if (hi == 0) {
     hi = mid == 0 ? 1u : mid;
     mid = 0;
-    halvings = 64;
+    halvings += 32;
   }
   const int n = leading_zeros(hi);
   const std::uint32_t top = n == 0 ? hi : (hi << n) | (mid >> (32 - n));

@@ -14,7 +14,8 @@ namespace dpflash::noise {
 
 namespace {
 
-constexpr std::uint64_t kPiece = 4096;
+/// A whole number of groups of every generator.
+constexpr std::uint64_t kPiece = 5120;
 constexpr std::uint64_t kDrawsWorthAThread = std::uint64_t{1} << 16;
 
 kernels::Bits bits_of(Generator generator) {

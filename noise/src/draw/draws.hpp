@@ -20,7 +20,7 @@ void in_parallel(std::uint64_t count, std::uint64_t grain,
 void draw(const NoiseSource& source, draw::Use use, const Position& position, std::span<float> out);
 
 /// Calls apply(i, z) for consecutive pieces of the draws position.first + [0, count): z holds draws i ... i + z.size()
-/// (i counts from 0). Pieces come from several threads, at most 4096 draws each. No claim.
+/// (i counts from 0). Pieces come from several threads, at most 5120 draws each. No claim.
 void with_draws(const NoiseSource& source, draw::Use use, const Position& position, std::uint64_t count,
                 const std::function<void(std::uint64_t, std::span<const float>)>& apply);
 

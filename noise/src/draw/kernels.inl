@@ -12,26 +12,6 @@ void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint3
   e0 = extra[word % half * 2 + 1];
 }
 
-/// One block of draws: words 2 p and 2 p + 1 make z[2 p] and z[2 p + 1], with refill words when the radius is rare.
-template <class Source>
-void block_of_normals(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
-  std::uint32_t x[Source::words];
-  Source::block(Source::expand(run.key), draw::counter_of(block, draw::Use::normal, 0, run.step, run.stream), x);
-  std::uint32_t rarest = ~0u;
-  for (std::uint32_t w = 0; w < Source::words; w += 2) {
-    draw::normals_of(x[w], x[w + 1], z[w], z[w + 1]);
-    rarest = std::min(rarest, x[w]);
-  }
-  if (rarest >= draw::kNormalRareBelow) return;
-  for (std::uint32_t w = 0; w < Source::words; w += 2) {
-    if (x[w] >= draw::kNormalRareBelow) continue;
-    std::uint32_t e1;
-    std::uint32_t e0;
-    refill_words<Source>(run, draw::Use::normal, block, w / 2, e1, e0);
-    draw::rare_normals_of(x[w], e1, e0, x[w + 1], z[w], z[w + 1]);
-  }
-}
-
 template <class Source>
 void block_of_laplace(const Run& run, std::uint64_t block, float (&z)[Source::words]) {
   std::uint32_t x[Source::words];
@@ -46,30 +26,45 @@ void block_of_laplace(const Run& run, std::uint64_t block, float (&z)[Source::wo
   }
 }
 
-template <class Source>
-void fill(const Run& run, draw::Use use, float* out, std::uint64_t count) {
-  constexpr std::uint64_t tile = 32u * Source::words;
-  const std::uint64_t last = run.first + count;
-  for (std::uint64_t start = run.first / tile * tile; start < last; start += tile) {
+/// Deals the draws of lanes to a range of [first, first + count): draw(group, lane, z) gives one lane's `quads` times
+/// four.
+template <int quads, class Draw>
+void fill_by_lanes(std::uint64_t first, float* out, std::uint64_t count, Draw&& draw) {
+  constexpr std::uint64_t group = 128u * quads;
+  const std::uint64_t last = first + count;
+  for (std::uint64_t start = first / group * group; start < last; start += group) {
     for (std::uint32_t lane = 0; lane < 32; ++lane) {
-      const std::uint64_t block = start / tile * 32 + lane;
-      // Skips blocks of the first and last tile of which nothing is wanted.
+      // Skips lanes of the first and last group of which nothing is wanted.
       bool wanted = false;
-      for (std::uint32_t j = 0; j < Source::words / 4; ++j) {
-        const std::uint64_t i = start + j * 128u + lane * 4u;
-        wanted |= i < last && i + 4 > run.first;
+      for (std::uint32_t q = 0; q < quads; ++q) {
+        const std::uint64_t i = start + q * 128u + lane * 4u;
+        wanted |= i < last && i + 4 > first;
       }
       if (!wanted) continue;
-      float z[Source::words];
-      if (use == draw::Use::normal)
-        block_of_normals<Source>(run, block, z);
-      else
-        block_of_laplace<Source>(run, block, z);
-      for (std::uint32_t w = 0; w < Source::words; ++w) {
+      float z[4 * quads];
+      draw(start / group, lane, z);
+      for (std::uint32_t w = 0; w < 4 * quads; ++w) {
         const std::uint64_t i = start + w / 4 * 128u + lane * 4u + w % 4;
-        if (i >= run.first && i < last) out[i - run.first] = z[w];
+        if (i >= first && i < last) out[i - first] = z[w];
       }
     }
+  }
+}
+
+template <class Source>
+void fill(const Run& run, draw::Use use, float* out, std::uint64_t count) {
+  if (use == draw::Use::normal) {
+    const auto key = Source::expand(run.key);
+    fill_by_lanes<draw::NormalLayout<Source>::quads>(
+        run.first, out, count,
+        [&](std::uint64_t group, std::uint32_t lane, float(&z)[4 * draw::NormalLayout<Source>::quads]) {
+          draw::lane_normals<Source>(key, group, lane, run.step, run.stream, z);
+        });
+  } else {
+    fill_by_lanes<Source::words / 4>(run.first, out, count,
+                                     [&](std::uint64_t group, std::uint32_t lane, float(&z)[Source::words]) {
+                                       block_of_laplace<Source>(run, (group << 5) | lane, z);
+                                     });
   }
 }
 

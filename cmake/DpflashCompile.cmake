@@ -5,17 +5,18 @@ set(DPFLASH_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,und
 function(dpflash_compile target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wno-psabi
-    -fno-math-errno -fno-trapping-math -ffp-contract=off)
+  set(flags -Wall -Wextra -Wconversion -Wno-psabi -fno-math-errno -fno-trapping-math -ffp-contract=off)
   # GCC 12 reports overlaps in std::string's operator+ that cannot happen (GCC bug 105651).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    target_compile_options(${target} PRIVATE -Wno-restrict)
+    list(APPEND flags -Wno-restrict)
   endif()
   if(DPFLASH_WARNINGS_AS_ERRORS)
-    target_compile_options(${target} PRIVATE -Werror)
+    list(APPEND flags -Werror)
   endif()
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${flags}>")
   if(DPFLASH_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${DPFLASH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_compile_options(${target} PRIVATE
+      "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${DPFLASH_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>")
     target_link_options(${target} PUBLIC -fsanitize=${DPFLASH_SANITIZE})
     target_compile_definitions(${target} PRIVATE DPFLASH_SANITIZED)
   endif()

@@ -8,6 +8,9 @@
 
 namespace dpflash::draw {
 
+/// What turns a key and a counter into words.
+enum class Bits : std::uint32_t { philox, chacha12, chacha20 };
+
 /// What the words of a block are used for: different uses never share a counter.
 enum class Use : std::uint32_t {
   normal = 0,         ///< one word a draw, two draws a pair

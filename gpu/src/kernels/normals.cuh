@@ -4,16 +4,18 @@
 #include "draw/chacha.hpp"
 #include "draw/normal.hpp"
 #include "draw/philox.hpp"
+#include "kernels/draws.hpp"
 
 namespace dpflash::gpu {
 
-/// What a launch draws: key, stream, step and the index of its first element.
+/// What a launch draws: key, stream, step and the index of its first element; the step may be the device's.
 template <class Source>
 struct DrawRun {
   typename Source::Key key;
   std::uint32_t stream;
   std::uint32_t step;
   std::uint64_t first;
+  const StepRange* device_step;
 };
 
 template <class Source>

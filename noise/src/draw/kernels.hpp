@@ -15,7 +15,7 @@ struct Run {
   std::uint64_t first;
 };
 
-enum class Bits { philox, chacha12, chacha20 };
+using draw::Bits;
 
 using Fill = void (*)(const Run& run, draw::Use use, float* out, std::uint64_t count);
 

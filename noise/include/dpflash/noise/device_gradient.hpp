@@ -1,0 +1,69 @@
+// DP-SGD's step on a CUDA device: norms, clip factors, clipped sums, noise and division. What holds for all calls:
+// device.hpp.
+#pragma once
+
+#include <cstdint>
+#include <dpflash/noise/clipping.hpp>
+#include <dpflash/noise/device.hpp>
+#include <dpflash/noise/private_gradient.hpp>
+#include <span>
+#include <vector>
+
+namespace dpflash::noise {
+
+/// PrivateGradient for gradients in device memory: the same bits, in two reads of the gradients.
+class DeviceGradient {
+ public:
+  /// `tensors` as on the host, but `data` points to device memory; out[t] points to device memory of width floats.
+  /// Fastest with data and out 16-byte aligned and strides divisible by 4. `most_examples`: largest batch of one call,
+  /// at most kLargestBatch. `microbatches`: keep double sums of all parameters (8 bytes each) for add and finish. Work
+  /// space: about 8 (parameters / 1000 + tensors + 2 layers) bytes an example. Throws UnusableInput as
+  /// PrivateGradient::release.
+  DeviceGradient(const PrivateGradient& release, std::span<const TensorRows> tensors, std::span<float* const> out,
+                 std::uint64_t most_examples, bool microbatches, gpu::StreamHandle stream);
+
+  /// Another clipping norm or noise for the same tensors, as adaptive clipping wants each step. Waits for `stream`.
+  void replace(const PrivateGradient& release, gpu::StreamHandle stream);
+
+  /// out[t][j] = (sum over b < batch of f_b g[b][t][j] + scale z) / denominator, as PrivateGradient::release.
+  void release(std::uint64_t batch, const DrawFrom& from, gpu::StreamHandle stream);
+
+  /// Microbatches: clear, add as often as needed, finish. All of them together hold at most kLargestBatch examples
+  /// (throws UnusableInput; what a graph replays is not counted).
+  void clear(gpu::StreamHandle stream);
+  void add(std::uint64_t batch, gpu::StreamHandle stream);
+  void finish(const DrawFrom& from, gpu::StreamHandle stream);
+
+  /// Squared norms and factors of the last batch, [batch x layers]; secret. Capacity most_examples x layers.
+  [[nodiscard]] gpu::DeviceSpan<const double> squared_norms() const noexcept { return {norms_.data(), norms_.size()}; }
+  [[nodiscard]] gpu::DeviceSpan<const float> factors() const noexcept { return {factors_.data(), factors_.size()}; }
+  /// *count = sum over the last batch's first `batch` examples of (b_i - 1/2), b_i = 1 where the factor is 1: exact,
+  /// secret. For AdaptiveClipping::update. One layer.
+  void centred_count(std::uint64_t batch, gpu::DeviceSpan<double> count, gpu::StreamHandle stream) const;
+
+ private:
+  struct Layout;
+  void check_batch(std::uint64_t batch) const;
+  void upload_rules(gpu::StreamHandle stream);
+  void norms_and_factors(std::uint64_t batch, gpu::StreamHandle stream);
+
+  PrivateGradient release_;
+  std::vector<TensorRows> tensors_;
+  std::uint64_t most_examples_;
+  std::uint64_t added_ = 0;
+  std::uint64_t chunks_ = 0;
+  std::uint64_t supers_ = 0;
+  std::uint64_t norm_tiles_ = 0;
+  std::uint64_t sum_tiles_[2] = {0, 0};
+  gpu::Memory table_;
+  gpu::Buffer<std::uint32_t> by_layer_;
+  gpu::Buffer<std::uint32_t> layer_begin_;
+  gpu::Buffer<double> reduced_;
+  gpu::Buffer<float> scales_;
+  gpu::Memory work_;
+  gpu::Buffer<double> norms_;
+  gpu::Buffer<float> factors_;
+  gpu::Buffer<double> sums_;
+};
+
+}  // namespace dpflash::noise

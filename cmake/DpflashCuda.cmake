@@ -19,6 +19,7 @@ if(DPFLASH_CUDA_ENABLED)
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
   enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
 endif()
 
 # Device code is held to IEEE operations: no contraction, correctly rounded division and roots.

@@ -43,7 +43,7 @@ Stream::~Stream() {
   if (handle_ != nullptr) static_cast<void>(cudaStreamDestroy(handle_));
 }
 
-void Stream::synchronise() const { check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize"); }
+void Stream::synchronise() const { gpu::synchronise(handle_); }
 
 Memory::Memory(std::size_t bytes) : bytes_(bytes) {
   if (bytes != 0) check(cudaMalloc(&data_, bytes), "cudaMalloc");
@@ -73,5 +73,7 @@ void copy_to_host(void* host, const void* device, std::size_t bytes, StreamHandl
 void zero(void* device, std::size_t bytes, StreamHandle stream) {
   if (bytes != 0) check(cudaMemsetAsync(device, 0, bytes, stream), "cudaMemsetAsync");
 }
+
+void synchronise(StreamHandle stream) { check(cudaStreamSynchronize(stream), "cudaStreamSynchronize"); }
 
 }  // namespace dpflash::gpu

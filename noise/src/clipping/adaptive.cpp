@@ -66,9 +66,15 @@ double AdaptiveClipping::update(std::span<const float> factors, NoiseSource& sou
       throw UnusableInput("factors[" + std::to_string(i) + "]", written(factors[i]), "a number in [0, 1]");
     sum += factors[i] == 1 ? 0.5 : -0.5;
   }
+  return update_from(sum, source, position);
+}
+
+double AdaptiveClipping::update_from(double centred_count, NoiseSource& source, const Position& position) {
+  if (!(std::abs(centred_count) <= 0x1p50 && std::trunc(2 * centred_count) == 2 * centred_count))
+    throw UnusableInput("centred_count", written(centred_count), "a multiple of 1/2, at most 2^50");
   std::array<float, 1> z{};
   source.normal(z, position);
-  const double share = 0.5 + (sum + count_noise_ * static_cast<double>(z[0])) / expected_batch_;
+  const double share = 0.5 + (centred_count + count_noise_ * static_cast<double>(z[0])) / expected_batch_;
   const double moved = norm_ * std::exp(-options_.learning_rate * (share - options_.quantile));
   norm_ = std::clamp(moved, options_.smallest, options_.largest);
   return share;

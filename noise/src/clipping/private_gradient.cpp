@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "clipping/checks.hpp"
+#include "clipping/draw_ranges.hpp"
 #include "clipping/number.hpp"
 #include "clipping/sums.hpp"
 #include "draw/draws.hpp"
@@ -27,25 +28,8 @@ void check_clip(const std::string& field, double norm, double clip) {
 }
 
 void claim(std::span<const TensorRows> tensors, NoiseSource& source, const Position& position) {
-  constexpr std::uint64_t kDraws = std::uint64_t{1} << 56;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> places;
-  for (const TensorRows& tensor : tensors)
-    if (tensor.width > 0) places.emplace_back(tensor.offset, tensor.offset + tensor.width);
-  std::ranges::sort(places);
-  for (std::size_t t = 1; t < places.size(); ++t)
-    if (places[t].first < places[t - 1].second)
-      throw UnusableInput("gradients.tensors",
-                          "an overlap of two tensors at parameter " + std::to_string(places[t].first),
-                          "one tensor a parameter");
-  if (!places.empty() && position.first > kDraws - places.back().second)
-    throw UnusableInput("position.first", std::to_string(position.first), "first + offset + width at most 2^56");
-  // Neighbouring tensors are one claim: refused as a whole, or not at all, in the common case.
-  for (std::size_t t = 0; t < places.size();) {
-    const std::uint64_t begin = places[t].first;
-    std::uint64_t end = places[t].second;
-    for (++t; t < places.size() && places[t].first == end; ++t) end = places[t].second;
-    source.claim({position.stream, position.step, position.first + begin}, end - begin);
-  }
+  for (const DrawRange& range : draw_ranges(tensors, position.first))
+    source.claim({position.stream, position.step, range.first}, range.count);
 }
 
 /// sum + scale z over the denominator for one piece; `out` and `sums` are of the same size.
@@ -77,17 +61,22 @@ PrivateGradient::PrivateGradient(Clipping clipping, const BlockDiagonal& mechani
   }
 }
 
-void PrivateGradient::check_places(std::span<const TensorRows> tensors, std::span<const std::span<float>> out) const {
+void PrivateGradient::check_tensors(std::span<const TensorRows> tensors) const {
   check({tensors, 0}, clipping_.layers());
-  check_size("out", out.size(), tensors.size(), "one a tensor");
   for (std::size_t t = 0; t < tensors.size(); ++t) {
     const Part& block = blocks_[tensors[t].layer];
-    check_size("out[" + std::to_string(t) + "]", out[t].size(), tensors[t].width, "the tensor's width");
     if (tensors[t].offset < block.begin || tensors[t].offset + tensors[t].width > block.end)
       throw UnusableInput(
           "gradients.tensors[" + std::to_string(t) + "].offset", std::to_string(tensors[t].offset),
           "parameters inside the mechanism's [" + std::to_string(block.begin) + ", " + std::to_string(block.end) + ")");
   }
+}
+
+void PrivateGradient::check_places(std::span<const TensorRows> tensors, std::span<const std::span<float>> out) const {
+  check_tensors(tensors);
+  check_size("out", out.size(), tensors.size(), "one a tensor");
+  for (std::size_t t = 0; t < tensors.size(); ++t)
+    check_size("out[" + std::to_string(t) + "]", out[t].size(), tensors[t].width, "the tensor's width");
 }
 
 void PrivateGradient::release(const PerExampleGradients& gradients, NoiseSource& source, const Position& position,

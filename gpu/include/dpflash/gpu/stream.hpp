@@ -78,6 +78,9 @@ void copy_to_host(void* host, const void* device, std::size_t bytes, StreamHandl
 /// Overwrites with zero bytes, in stream order. Throws DeviceError.
 void zero(void* device, std::size_t bytes, StreamHandle stream);
 
+/// Waits until all that was queued on the stream has run; throws DeviceError when any of it failed.
+void synchronise(StreamHandle stream);
+
 /// A device copy of a host array, in stream order: the host array must stay until the stream has passed it.
 template <class T>
 Buffer<T> upload(std::span<const T> host, StreamHandle stream) {

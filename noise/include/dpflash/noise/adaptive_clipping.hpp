@@ -48,6 +48,9 @@ class AdaptiveClipping {
   /// `factors` are those of the whole step's batch under clipping(): b_i = 1 where a factor is 1. Call it once a step.
   /// Returns the share; it may lie outside [0, 1]. Throws ReusedNoise, UnusableInput for a factor outside [0, 1].
   double update(std::span<const float> factors, NoiseSource& source, const Position& position);
+  /// The same from the sum of (b_i - 1/2), as a device gives it. Throws UnusableInput unless it is a multiple of 1/2,
+  /// at most 2^50.
+  double update_from(double centred_count, NoiseSource& source, const Position& position);
 
  private:
   AdaptiveOptions options_;

@@ -6,8 +6,8 @@
 #include <dpflash/noise/clipping.hpp>
 #include <dpflash/noise/device.hpp>
 #include <dpflash/noise/private_gradient.hpp>
+#include <memory>
 #include <span>
-#include <vector>
 
 namespace dpflash::noise {
 
@@ -21,6 +21,9 @@ class DeviceGradient {
   /// PrivateGradient::release.
   DeviceGradient(const PrivateGradient& release, std::span<const TensorRows> tensors, std::span<float* const> out,
                  std::uint64_t most_examples, bool microbatches, gpu::StreamHandle stream);
+  DeviceGradient(DeviceGradient&&) noexcept;
+  DeviceGradient& operator=(DeviceGradient&&) noexcept;
+  ~DeviceGradient();
 
   /// Another clipping norm or noise for the same tensors, as adaptive clipping wants each step. Waits for `stream`.
   void replace(const PrivateGradient& release, gpu::StreamHandle stream);
@@ -35,35 +38,15 @@ class DeviceGradient {
   void finish(const DrawFrom& from, gpu::StreamHandle stream);
 
   /// Squared norms and factors of the last batch, [batch x layers]; secret. Capacity most_examples x layers.
-  [[nodiscard]] gpu::DeviceSpan<const double> squared_norms() const noexcept { return {norms_.data(), norms_.size()}; }
-  [[nodiscard]] gpu::DeviceSpan<const float> factors() const noexcept { return {factors_.data(), factors_.size()}; }
+  [[nodiscard]] gpu::DeviceSpan<const double> squared_norms() const noexcept;
+  [[nodiscard]] gpu::DeviceSpan<const float> factors() const noexcept;
   /// *count = sum over the last batch's first `batch` examples of (b_i - 1/2), b_i = 1 where the factor is 1: exact,
   /// secret. For AdaptiveClipping::update. One layer.
   void centred_count(std::uint64_t batch, gpu::DeviceSpan<double> count, gpu::StreamHandle stream) const;
 
  private:
-  struct Layout;
-  void check_batch(std::uint64_t batch) const;
-  void upload_rules(gpu::StreamHandle stream);
-  void norms_and_factors(std::uint64_t batch, gpu::StreamHandle stream);
-
-  PrivateGradient release_;
-  std::vector<TensorRows> tensors_;
-  std::uint64_t most_examples_;
-  std::uint64_t added_ = 0;
-  std::uint64_t chunks_ = 0;
-  std::uint64_t supers_ = 0;
-  std::uint64_t norm_tiles_ = 0;
-  std::uint64_t sum_tiles_[2] = {0, 0};
-  gpu::Memory table_;
-  gpu::Buffer<std::uint32_t> by_layer_;
-  gpu::Buffer<std::uint32_t> layer_begin_;
-  gpu::Buffer<double> reduced_;
-  gpu::Buffer<float> scales_;
-  gpu::Memory work_;
-  gpu::Buffer<double> norms_;
-  gpu::Buffer<float> factors_;
-  gpu::Buffer<double> sums_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace dpflash::noise

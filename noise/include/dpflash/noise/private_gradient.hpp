@@ -34,6 +34,9 @@ class PrivateGradient {
   /// Standard deviation of the noise of layer `layer`'s sum, before the division.
   [[nodiscard]] float scale(std::uint32_t layer) const noexcept { return blocks_[layer].scale; }
 
+  /// Throws UnusableInput, as release, for tensors of other layers or outside the mechanism's parameters.
+  void check_tensors(std::span<const TensorRows> tensors) const;
+
   /// Norms, factors, sums, noise and division: reads the gradients twice. `factors_out`, when not empty, receives the
   /// factors [batch x layers], which are secret. `out` holds one span a tensor. Multithreaded, the same for any number
   /// of threads. Sizes are checked, then the draws are claimed, then `out` is written. Throws UnusableInput as

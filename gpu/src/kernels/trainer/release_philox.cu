@@ -1,0 +1,8 @@
+#include "kernels/trainer/release.cuh"
+
+namespace dpflash::gpu {
+
+template void launch_release<draw::Philox>(const GradientTable&, std::uint64_t, const ReleaseRule&, const Draws&,
+                                           StreamHandle);
+
+}  // namespace dpflash::gpu

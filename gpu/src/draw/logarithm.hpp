@@ -18,13 +18,14 @@ DPF_HD float minus_two_log1p(float f) {
   return mul(q, f);
 }
 
-/// -2 ln(w 2^-32), for w > 0, plus `halvings` times 2 ln 2. The argument of the logarithm is an exact integer
-/// below 2^32 counted from above, so that values near 0 keep their relative precision.
-DPF_HD float minus_two_log(std::uint32_t w, int halvings = 0) {
-  const int n = leading_zeros(w);
+/// -2 ln(w 2^-32) for a w > 0 with n leading zeros, plus `halvings` times 2 ln 2. The argument of the logarithm is an
+/// exact integer below 2^32 counted from above, so that values near 0 keep their relative precision.
+DPF_HD float minus_two_log(std::uint32_t w, int n, int halvings) {
   const float f = mul(to_float(static_cast<std::int32_t>(shift_left(w, n))), 0x1p-32f);
   return fma(to_float(n + halvings), 0x1.62e43p+0f, minus_two_log1p(f));
 }
+
+DPF_HD float minus_two_log(std::uint32_t w, int halvings = 0) { return minus_two_log(w, leading_zeros(w), halvings); }
 
 /// -2 ln of the 96-bit fraction w : e1 : e0 with w < 2^17, plus `more` times 2 ln 2: the rare draws. An all-zero
 /// fraction counts as 2^-96.

@@ -11,8 +11,11 @@ namespace dpflash::draw {
 /// standard deviations. One radius in 2^15.
 inline constexpr std::uint32_t kNormalRareBelow = 1u << 17;
 
-/// The squared radius of a pair from the word's upper 24 bits, which stand for the middle of their cell.
-DPF_HD float radius_squared(std::uint32_t word) { return minus_two_log((word & 0xffffff00u) | 0x80u); }
+/// The upper 24 bits of a radius word, which stand for the middle of their cell.
+DPF_HD std::uint32_t middle_of_cell(std::uint32_t word) { return (word & 0xffffff00u) | 0x80u; }
+
+/// The squared radius of a pair.
+DPF_HD float radius_squared(std::uint32_t word) { return minus_two_log(middle_of_cell(word)); }
 
 /// The same when the word is rare: its 24 bits and 64 more, an 88-bit fraction.
 DPF_HD float rare_radius_squared(std::uint32_t word, std::uint32_t e1, std::uint32_t e0) {

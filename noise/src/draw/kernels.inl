@@ -1,6 +1,8 @@
 // Included by kernels_generic.cpp and kernels_avx2.cpp inside their namespaces.
 namespace {
 
+#include "lanes.inl"
+
 /// Words of refill for draw word `word` of `block`: two of the first or second extra block.
 template <class Source>
 void refill_words(const Run& run, draw::Use use, std::uint64_t block, std::uint32_t word, std::uint32_t& e1,
@@ -54,12 +56,7 @@ void fill_by_lanes(std::uint64_t first, float* out, std::uint64_t count, Draw&& 
 template <class Source>
 void fill(const Run& run, draw::Use use, float* out, std::uint64_t count) {
   if (use == draw::Use::normal) {
-    const auto key = Source::expand(run.key);
-    fill_by_lanes<draw::NormalLayout<Source>::quads>(
-        run.first, out, count,
-        [&](std::uint64_t group, std::uint32_t lane, float(&z)[4 * draw::NormalLayout<Source>::quads]) {
-          draw::lane_normals<Source>(key, group, lane, run.step, run.stream, z);
-        });
+    fill_normals<Source>(run, out, count);
   } else {
     fill_by_lanes<Source::words / 4>(run.first, out, count,
                                      [&](std::uint64_t group, std::uint32_t lane, float(&z)[Source::words]) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "draw/chacha.hpp"
 #include "draw/grid_normal.hpp"

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <random>
 #include <set>
@@ -58,6 +59,20 @@ struct Hand {
 
 constexpr noise::kernels::Run kRun{{{1, 2, 3, 4, 5, 6, 7, 8}}, 9, 10, 0};
 
+/// Normals lane by lane, as a device makes them, for whole groups.
+template <class Source>
+void lane_draws(const noise::kernels::Run& run, std::vector<float>& out) {
+  using Layout = draw::NormalLayout<Source>;
+  const auto key = Source::expand(run.key);
+  for (std::uint64_t group = 0; group < out.size() / Layout::group; ++group)
+    for (std::uint32_t lane = 0; lane < 32; ++lane) {
+      float z[4 * Layout::quads];
+      draw::lane_normals<Source>(key, run.first / Layout::group + group, lane, run.step, run.stream, z);
+      for (std::uint32_t i = 0; i < 4 * Layout::quads; ++i)
+        out[group * Layout::group + i / 4 * 128 + lane * 4 + i % 4] = z[i];
+    }
+}
+
 template <class Source>
 std::vector<double> draws(draw::Use use, std::size_t count) {
   std::vector<double> out(count);
@@ -67,7 +82,13 @@ std::vector<double> draws(draw::Use use, std::size_t count) {
     std::transform(grid.begin(), grid.end(), out.begin(), [](std::int64_t k) { return static_cast<double>(k); });
   } else {
     std::vector<float> z(count);
-    by_hand::fill<Source>(kRun, use, z.data(), count);
+    if (use == draw::Use::normal)
+      lane_draws<Source>(kRun, z);
+    else
+      by_hand::fill_by_lanes<Source::words / 4>(
+          0, z.data(), count, [](std::uint64_t group, std::uint32_t lane, float(&out_of)[Source::words]) {
+            by_hand::block_of_laplace<Source>(kRun, (group << 5) | lane, out_of);
+          });
     std::transform(z.begin(), z.end(), out.begin(), [](float value) { return static_cast<double>(value); });
   }
   return out;
@@ -119,6 +140,25 @@ void check_ownership() {
 TEST_CASE("a word serves one quad of normals, one Laplace or one grid draw, refills included") {
   check_ownership<Hand<4>>();
   check_ownership<Hand<16>>();
+}
+
+TEST_CASE("the host's loops place draws as the layout says") {
+  const auto check = [](auto source, noise::kernels::Bits bits) {
+    using Source = decltype(source);
+    noise::kernels::Run run = kRun;
+    run.first = 7 * draw::NormalLayout<Source>::group;
+    // Long enough to meet some hundred rare radii.
+    std::vector<float> lanes(4000 * draw::NormalLayout<Source>::group);
+    lane_draws<Source>(run, lanes);
+    std::vector<float> filled(lanes.size());
+    noise::kernels::fill_of(bits)(run, draw::Use::normal, filled.data(), filled.size());
+    CHECK(std::memcmp(lanes.data(), filled.data(), lanes.size() * sizeof(float)) == 0);
+    noise::kernels::generic::fill_of(bits)(run, draw::Use::normal, filled.data(), filled.size());
+    CHECK(std::memcmp(lanes.data(), filled.data(), lanes.size() * sizeof(float)) == 0);
+  };
+  check(draw::Philox{}, noise::kernels::Bits::philox);
+  check(draw::ChaCha<12>{}, noise::kernels::Bits::chacha12);
+  check(draw::ChaCha<20>{}, noise::kernels::Bits::chacha20);
 }
 
 TEST_CASE("three words make four normals: upper bytes the radii, the rest the angles") {

@@ -55,8 +55,10 @@ void in_parallel(std::uint64_t count, std::uint64_t grain,
   if (count == 0) return;
   const std::uint64_t grains = (count + grain - 1) / grain;
   const std::uint64_t useful = std::max<std::uint64_t>(1, count / kDrawsWorthAThread);
+  // The number of processors costs a system call, more than a small release does.
+  const std::uint64_t most = std::min(grains, useful);
   const std::uint64_t threads =
-      std::min({grains, useful, static_cast<std::uint64_t>(std::max(1u, std::thread::hardware_concurrency()))});
+      most == 1 ? 1 : std::min<std::uint64_t>(most, std::max(1u, std::thread::hardware_concurrency()));
   if (threads == 1) {
     work(0, count);
     return;

@@ -272,8 +272,9 @@ TEST_CASE("steps of DP-SGD on Poisson batches cost what they certify") {
     }
     return sum;
   };
-  // What was left out shows less: each step's ratio is at least 1 - rate, and the certificate is the other direction's.
-  check_bounds("DP-SGD", lower_bounds(certified, kDelta, kTrials, ratio, 0.5 * certified), certified, 0.7, 0.4);
+  // A record that is missing shows less: its curve alone, integrated over both steps, has epsilon 0.90 at this delta;
+  // the certificate is that of the worse direction.
+  check_bounds("DP-SGD", lower_bounds(certified, kDelta, kTrials, ratio, 0.9), certified, 0.7, 0.3);
 }
 
 TEST_CASE("an audit catches noise that is a fifth too small") {

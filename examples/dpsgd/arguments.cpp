@@ -68,7 +68,9 @@ void add_options(CLI::App& app, Arguments& arguments, Raw& raw) {
   app.add_flag("--fresh-keys", arguments.fresh_keys,
                "Keys from the operating system instead of seeds: what a model that is published needs");
   app.add_option("--generator", raw.generator)->check(CLI::IsMember(names(kGenerators)))->capture_default_str();
-  app.add_option("--device", raw.device)->check(CLI::IsMember({"cpu"}))->capture_default_str();
+  app.add_option("--device", raw.device, "Where gradients, clipping, noise and updates run")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
   app.add_flag("--no-privacy", raw.no_privacy, "The baseline alone");
 }
 
@@ -88,6 +90,7 @@ std::optional<Arguments> read_arguments(int argc, char** argv, int& exit_status)
   Setup& setup = arguments.setup;
   setup.model = kModels.at(raw.model);
   setup.clipping = kClippings.at(raw.clipping);
+  setup.device = raw.device == "cuda" ? DeviceKind::cuda : DeviceKind::cpu;
   arguments.generator = kGenerators.at(raw.generator);
   arguments.privacy = !raw.no_privacy;
   return arguments;

@@ -12,11 +12,13 @@
 namespace dpsgd {
 
 enum class ModelKind { logistic, mlp };
+enum class DeviceKind { cpu, cuda };
 enum class ClippingKind { flat, per_layer, automatic, adaptive };
 
 struct Setup {
   ModelKind model = ModelKind::logistic;
   ClippingKind clipping = ClippingKind::flat;
+  DeviceKind device = DeviceKind::cpu;
   int epochs = 30;
   double batch = 64;      ///< expected, declared: the denominator
   double clip = 0.3;      ///< clipping norm; the first one when adaptive

@@ -2,10 +2,10 @@
 #include "kernels/noise.hpp"
 
 #include <algorithm>
-#include <type_traits>
 #include <vector>
 
 #include "device/draw_access.hpp"
+#include "device/elements.hpp"
 #include "structure/checks.hpp"
 
 namespace dpflash::noise {
@@ -14,19 +14,24 @@ using namespace structure;
 
 namespace {
 
-template <class T>
-constexpr gpu::Element element_of() {
-  if constexpr (std::is_same_v<T, float>) return gpu::Element::f32;
-  if constexpr (std::is_same_v<T, BFloat16>) return gpu::Element::bf16;
-  return gpu::Element::f16;
-}
-
 std::span<const float> scales_of(const Weighted& mechanism, std::size_t begin, std::size_t count) {
   check_shard(begin, count, mechanism.size());
   return mechanism.weights_scaled().subspan(begin, count);
 }
 
 }  // namespace
+
+void normal(gpu::DeviceSpan<float> out, const DrawFrom& from, gpu::StreamHandle stream) {
+  const TakenDraws taken = DrawAccess::take(from, 0, out.size);
+  gpu::fill_normal(taken.draws, out.data, out.size, stream);
+  DrawAccess::launched(taken, stream);
+}
+
+void laplace(gpu::DeviceSpan<float> out, const DrawFrom& from, gpu::StreamHandle stream) {
+  const TakenDraws taken = DrawAccess::take(from, 0, out.size);
+  gpu::add_laplace(taken.draws, out.data, out.size, 1.0f, true, stream);
+  DrawAccess::launched(taken, stream);
+}
 
 template <class T>
 void privatise(const Isotropic& mechanism, gpu::DeviceSpan<T> sum, const DrawFrom& from, gpu::StreamHandle stream) {

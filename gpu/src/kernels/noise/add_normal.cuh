@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "dpflash/gpu/error.hpp"
 #include "kernels/elements.cuh"
@@ -10,8 +11,12 @@
 
 namespace dpflash::gpu {
 
+/// The draws themselves, in place of what was there.
+struct Overwrite {};
+
 /// The scale of element e.
 __device__ __forceinline__ float scale_at(const OneScale& scale, std::uint64_t) { return scale.value; }
+__device__ __forceinline__ float scale_at(const Overwrite&, std::uint64_t) { return 1.0f; }
 __device__ __forceinline__ float scale_at(const ElementScales& scales, std::uint64_t e) { return scales.values[e]; }
 __device__ __forceinline__ std::uint32_t segment_of(const SegmentScales& scales, std::uint64_t e) {
   std::uint32_t low = 0;
@@ -48,6 +53,11 @@ __device__ __forceinline__ FourScales four_scales(const OneScale& scale, std::ui
   return {{scale.value, scale.value, scale.value, scale.value}};
 }
 
+template <bool aligned>
+__device__ __forceinline__ FourScales four_scales(const Overwrite&, std::uint64_t) {
+  return {{1.0f, 1.0f, 1.0f, 1.0f}};
+}
+
 template <bool aligned, class T>
 __device__ __forceinline__ Four<T> load_four(const T* p) {
   if constexpr (aligned) {
@@ -77,7 +87,9 @@ __device__ __noinline__ void careful_lane(T* data, std::uint64_t size, const Dra
   for (std::uint32_t i = 0; i < 4 * Layout<Source>::quads; ++i) {
     // Before the first element this wraps to a huge number.
     const std::uint64_t e = group * Layout<Source>::group + i / 4 * 128 + lane * 4 + i % 4 - run.first;
-    if (e < size) data[e] = narrow<T>(draw::fma(draw::add(scale_at(scale, e), fault), z[i], widen(data[e])));
+    if (e >= size) continue;
+    const float old = std::is_same_v<Scale, Overwrite> ? 0.0f : widen(data[e]);
+    data[e] = narrow<T>(draw::fma(draw::add(scale_at(scale, e), fault), z[i], old));
   }
 }
 
@@ -117,11 +129,12 @@ __global__ void __launch_bounds__(64, 16)
     return;
   }
   T* const p = data + begin + lane * 4;
+  constexpr bool overwrite = std::is_same_v<Scale, Overwrite>;
   Four<T> old[quads];
   FourScales scales[quads];
 #pragma unroll
   for (int q = 0; q < quads; ++q) {
-    old[q] = load_four<aligned>(p + q * 128);
+    if constexpr (!overwrite) old[q] = load_four<aligned>(p + q * 128);
     scales[q] = four_scales<aligned>(group_scale, begin + lane * 4 + q * 128);
   }
   float z[4 * quads];
@@ -131,8 +144,8 @@ __global__ void __launch_bounds__(64, 16)
   }
 #pragma unroll
   for (int q = 0; q < quads; ++q) {
-    float x[4];
-    old[q].unpack(x);
+    float x[4] = {};
+    if constexpr (!overwrite) old[q].unpack(x);
 #pragma unroll
     for (int k = 0; k < 4; ++k) x[k] = draw::fma(draw::add(scales[q].value[k], fault), z[4 * q + k], x[k]);
     store_four<aligned>(p + q * 128, x);
@@ -169,6 +182,11 @@ void add_normal_of(const Draws& draws, Element element, void* data, std::uint64_
     case Element::f16:
       return launch_add_normal<Source>(draws, static_cast<__half*>(data), size, scale, scales_aligned, stream);
   }
+}
+
+template <class Source>
+void fill_normal_of(const Draws& draws, float* out, std::uint64_t size, StreamHandle stream) {
+  launch_add_normal<Source>(draws, out, size, Overwrite{}, true, stream);
 }
 
 }  // namespace dpflash::gpu

@@ -9,6 +9,9 @@ template <class Source, class Scale>
 void add_normal_of(const Draws& draws, Element element, void* data, std::uint64_t size, const Scale& scale,
                    bool scales_aligned, StreamHandle stream);
 
+template <class Source>
+void fill_normal_of(const Draws& draws, float* out, std::uint64_t size, StreamHandle stream);
+
 namespace {
 
 /// Calls act with the generator's type.
@@ -86,8 +89,7 @@ void add_normal(const Draws& draws, Element element, void* data, std::uint64_t s
 }
 
 void fill_normal(const Draws& draws, float* out, std::uint64_t size, StreamHandle stream) {
-  zero(out, size * sizeof(float), stream);
-  add_normal(draws, Element::f32, out, size, OneScale{1.0f}, stream);
+  with_source(draws.bits, [&](auto source) { fill_normal_of<decltype(source)>(draws, out, size, stream); });
 }
 
 void add_laplace(const Draws& draws, float* data, std::uint64_t size, float scale, bool overwrite,

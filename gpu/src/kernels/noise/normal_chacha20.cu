@@ -8,5 +8,6 @@ template void add_normal_of<draw::ChaCha<20>, ElementScales>(const Draws&, Eleme
                                                              const ElementScales&, bool, StreamHandle);
 template void add_normal_of<draw::ChaCha<20>, SegmentScales>(const Draws&, Element, void*, std::uint64_t,
                                                              const SegmentScales&, bool, StreamHandle);
+template void fill_normal_of<draw::ChaCha<20>>(const Draws&, float*, std::uint64_t, StreamHandle);
 
 }  // namespace dpflash::gpu

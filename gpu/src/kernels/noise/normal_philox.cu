@@ -8,5 +8,6 @@ template void add_normal_of<draw::Philox, ElementScales>(const Draws&, Element, 
                                                          const ElementScales&, bool, StreamHandle);
 template void add_normal_of<draw::Philox, SegmentScales>(const Draws&, Element, void*, std::uint64_t,
                                                          const SegmentScales&, bool, StreamHandle);
+template void fill_normal_of<draw::Philox>(const Draws&, float*, std::uint64_t, StreamHandle);
 
 }  // namespace dpflash::gpu

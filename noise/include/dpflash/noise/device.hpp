@@ -59,6 +59,10 @@ class DrawFrom {
   Position position_;
 };
 
+/// NoiseSource::normal and ::laplace on the device, the same bits: standard draws in place of what was there.
+void normal(gpu::DeviceSpan<float> out, const DrawFrom& from, gpu::StreamHandle stream);
+void laplace(gpu::DeviceSpan<float> out, const DrawFrom& from, gpu::StreamHandle stream);
+
 /// sum[i] = round(fma(scale, z_i, sum[i])), the same bits as the host's privatise (elements.hpp for 16 bits; a NaN's
 /// payload may differ). T is float, BFloat16 or Float16. One read and one write of the data.
 template <class T>

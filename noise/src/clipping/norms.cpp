@@ -3,6 +3,7 @@
 
 #include "clip/clip.hpp"
 #include "clipping/checks.hpp"
+#include "clipping/row_norm.hpp"
 #include "draw/draws.hpp"
 
 namespace dpflash::noise {
@@ -45,6 +46,8 @@ double squared_norm(const float* x, std::uint64_t count) {
 }
 
 }  // namespace
+
+double row_squared_norm(std::span<const float> row) { return row.empty() ? 0.0 : squared_norm(row.data(), row.size()); }
 
 std::uint64_t place_in_order(std::span<TensorRows> tensors) {
   std::uint64_t offset = 0;

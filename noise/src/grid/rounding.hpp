@@ -4,18 +4,13 @@
 #include <cstdint>
 #include <span>
 
+#include "clip/grid_rounding.hpp"
+
 namespace dpflash::noise::grid {
 
+using dpflash::grid::rounded;
+using dpflash::grid::Rounding;
 __extension__ typedef unsigned __int128 Wide;
-
-/// How the elements of a contribution become integers: element x becomes x * factor, rounded.
-struct Rounding {
-  double factor = 0;          ///< 0: everything becomes 0, NaN and infinities too
-  bool towards_zero = false;  ///< else to the nearest, ties to even
-};
-
-/// The integer of one element; |x * factor| below 2^62.
-std::int64_t rounded(float x, const Rounding& rounding);
 
 /// Sum of the squares of all integers, exact for up to 2^40 elements with |x * factor| below 2^41.
 Wide squared_norm(std::span<const float> contribution, const Rounding& rounding);

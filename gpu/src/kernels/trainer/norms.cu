@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(1024)
     for (std::uint32_t i = table.layer_begin[l]; i < table.layer_begin[l + 1]; ++i)
       norm = draw::add(norm, tensor_sums[table.by_layer[i]]);
     norms[b * table.layers + l] = norm;
-    factors[b * table.layers + l] = clip::factor(norm, rule.reduced[l], rule.gamma);
+    if (factors != nullptr) factors[b * table.layers + l] = clip::factor(norm, rule.reduced[l], rule.gamma);
   }
 }
 

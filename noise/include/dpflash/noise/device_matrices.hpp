@@ -21,12 +21,13 @@ class DeviceLowRank {
   /// Replaces the sum (rows x columns, row-major) by U (U^T sum + scale Z).
   void privatise(gpu::DeviceSpan<float> sum, const DrawFrom& from, gpu::StreamHandle stream);
   /// The three steps apart. Products are exact and added in double, then rounded once, in an order that depends on the
-  /// sizes alone: privatise_projected and lift give the host's bits, project does where one slab holds all rows
-  /// (project_slabs() = 1) and else differs in the last bit of the double sum.
+  /// sizes alone: privatise_projected and lift give the host's bits; project does where projects_in_order(), and else
+  /// the double sum may differ in its last bits.
   void project(gpu::DeviceSpan<const float> sum, gpu::DeviceSpan<float> subspace, gpu::StreamHandle stream);
   void privatise_projected(gpu::DeviceSpan<float> subspace, const DrawFrom& from, gpu::StreamHandle stream) const;
   void lift(gpu::DeviceSpan<const float> subspace, gpu::DeviceSpan<float> out, gpu::StreamHandle stream) const;
-  [[nodiscard]] std::uint64_t project_slabs() const noexcept;
+  /// Whether project adds row after row, as the host: matrices with enough columns to occupy a device.
+  [[nodiscard]] bool projects_in_order() const noexcept;
 
  private:
   std::size_t rows_;

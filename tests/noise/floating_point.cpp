@@ -1,5 +1,5 @@
 // Mironov 2012 on this library's float path, on textbook Laplace noise, and on the grid: why the former is called
-// hardened and not proven. docs/math/attacks.md, section 6. Seeds are fixed.
+// hardened and not proven. docs/math/attacks.md, section 2. Seeds are fixed.
 #include <doctest/doctest.h>
 
 #include <algorithm>

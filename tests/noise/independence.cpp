@@ -118,6 +118,26 @@ TEST_CASE("draws and their squares are uncorrelated at every lag through two gro
   }
 }
 
+TEST_CASE("Laplace draws and their sizes are uncorrelated at every lag through two groups") {
+  constexpr std::size_t lags = 1100;
+  constexpr std::size_t n = std::size_t{1} << 19;
+  for (const Generator generator : kAll) {
+    std::vector<float> z(n + lags);
+    NoiseSource::reproducible(generator, 306).laplace(z, {0, 0, 0});
+    std::vector<float> sizes(z.size());
+    // Sizes are exponential of mean and deviation 1, draws have variance 2.
+    std::transform(z.begin(), z.end(), sizes.begin(), [](float x) { return std::abs(x) - 1; });
+    std::vector<double> of_draws;
+    std::vector<double> of_sizes;
+    for (std::size_t lag = 1; lag <= lags; ++lag) {
+      of_draws.push_back(correlation(z.data(), z.data() + lag, n) / 2);
+      of_sizes.push_back(correlation(sizes.data(), sizes.data() + lag, n));
+    }
+    check_all(of_draws, "Laplace draws");
+    check_all(of_sizes, "sizes");
+  }
+}
+
 TEST_CASE("streams, steps, keys and far ranges are uncorrelated") {
   constexpr std::size_t n = std::size_t{1} << 18;
   for (const Generator generator : kAll) {

@@ -13,7 +13,7 @@ enum class Bits : std::uint32_t { philox, chacha12, chacha20 };
 
 /// What the words of a block are used for: different uses never share a counter.
 enum class Use : std::uint32_t {
-  normal = 0,         ///< one word a draw, two draws a pair
+  normal = 0,         ///< three words for four draws
   laplace = 1,        ///< one word a draw
   grid_normal = 2,    ///< two words a draw
   uniform_bits = 3,   ///< a plain sequence of words for the host's exact samplers

@@ -25,12 +25,16 @@ struct Rounding {
   bool towards_zero;  ///< else to the nearest, ties to even
 };
 
-/// The integer of one element; |x * factor| below 2^62.
+/// The integer of one element; |x * factor| below 2^51.
 DPF_HD std::int64_t rounded(float x, const Rounding& rounding) {
   if (rounding.factor == 0) return 0;
   const double y = draw::mul(static_cast<double>(x), rounding.factor);
 #ifdef __CUDA_ARCH__
-  return static_cast<std::int64_t>(rounding.towards_zero ? trunc(y) : rint(y));
+  // Adding 1.5 2^52 rounds to an integer, which then stands in the low bits: conversions are four times slower.
+  constexpr double kShift = 0x1.8p52;
+  if (!rounding.towards_zero)
+    return static_cast<std::int64_t>(draw::as_bits(draw::add(y, kShift)) - draw::as_bits(kShift));
+  return static_cast<std::int64_t>(trunc(y));
 #else
   return static_cast<std::int64_t>(rounding.towards_zero ? __builtin_trunc(y) : __builtin_nearbyint(y));
 #endif

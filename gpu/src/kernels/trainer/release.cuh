@@ -80,16 +80,25 @@ __device__ __forceinline__ void add_rows(const float* p, std::uint64_t stride, c
 __device__ __forceinline__ void add_rows_apart(const float* p, std::uint64_t stride, const float* factors,
                                                std::uint32_t layers, std::uint32_t batch, std::uint32_t count,
                                                double (&sum)[4]) {
-#pragma unroll 4
-  for (std::uint32_t b = 0; b < batch; ++b) {
-    const float* const row = p + b * stride;
-    const float f = __ldg(factors + static_cast<std::uint64_t>(b) * layers);
-    float g[4];
+  constexpr int kInFlight = 8;
+#pragma unroll 1
+  for (std::uint32_t first = 0; first < batch; first += kInFlight, p += kInFlight * stride) {
+    float g[kInFlight][4];
+    float f[kInFlight];
 #pragma unroll
-    for (std::uint32_t k = 0; k < 4; ++k) g[k] = k < count ? __ldg(row + 32 * k) : 0.0f;
-    if (f == 0) continue;
+    for (int i = 0; i < kInFlight; ++i) {
+      const bool there = first + i < batch;
+      f[i] = there ? __ldg(factors + static_cast<std::uint64_t>(first + i) * layers) : 0.0f;
 #pragma unroll
-    for (int k = 0; k < 4; ++k) sum[k] = draw::fma(static_cast<double>(f), static_cast<double>(g[k]), sum[k]);
+      for (std::uint32_t k = 0; k < 4; ++k) g[i][k] = there && k < count ? __ldg(p + i * stride + 32 * k) : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < kInFlight; ++i) {
+      if (f[i] == 0) continue;
+      const double factor = f[i];
+#pragma unroll
+      for (int k = 0; k < 4; ++k) sum[k] = draw::fma(factor, static_cast<double>(g[i][k]), sum[k]);
+    }
   }
 }
 
@@ -154,8 +163,9 @@ __device__ __forceinline__ void gather_sums(const GradientTable& table, const Gr
                    columns.count, sum);
 }
 
+/// Four blocks on a multiprocessor: more of them would spill the draws, fewer leave too few loads in flight.
 template <class Source>
-__global__ void __launch_bounds__(32 * Layout<Source>::quads)
+__global__ void __launch_bounds__(32 * Layout<Source>::quads, 4)
     release_kernel(const __grid_constant__ GradientTable table, std::uint32_t batch,
                    const __grid_constant__ DrawRun<Source> run, const __grid_constant__ ReleaseRule rule) {
   constexpr std::uint32_t length = Layout<Source>::group;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "dpflash/noise/adaptive_clipping.hpp"
 #include "dpflash/noise/discrete.hpp"
 #include "dpflash/noise/grid.hpp"
 #include "dpflash/noise/mechanisms.hpp"
@@ -275,6 +276,31 @@ TEST_CASE("steps of DP-SGD on Poisson batches cost what they certify") {
   // A record that is missing shows less: its curve alone, integrated over both steps, has epsilon 0.90 at this delta;
   // the certificate is that of the worse direction.
   check_bounds("DP-SGD", lower_bounds(certified, kDelta, kTrials, ratio, 0.9), certified, 0.7, 0.3);
+}
+
+TEST_CASE("adaptive clipping costs what one Gaussian does, its count included") {
+  // Of the record's two traces, the gradient and the count of those that were not clipped, the latter weighs a third.
+  const Calibration calibration = gaussian();
+  noise::AdaptiveOptions options;
+  options.count_noise = 0.85;
+  const double certified = calibration.epsilon().upper;
+  const double batch = 10;
+  auto source = NoiseSource::reproducible(noise::Generator::chacha12, 481);
+  const noise::AdaptiveClipping first(options, batch, calibration);
+  const noise::Isotropic m = first.mechanism(1);
+  CHECK(m.mu() * m.mu() + 0.25 / (0.85 * 0.85) >= 0.999);
+  const Bounds bounds = lower_bounds(certified, kDelta, kTrials, [&](bool with, int trial) {
+    const auto at = static_cast<std::uint64_t>(trial);
+    std::array<float, 1> y{with ? 1.0f : 0.0f};
+    m.privatise(y, source, {with ? 1u : 0u, 0, at});
+    // The next norm follows from the share: nothing more is released.
+    noise::AdaptiveClipping clipping = first;
+    const std::array<float, 1> clipped{0.5f};
+    const double share = clipping.update(std::span(clipped).first(with ? 1 : 0), source, {with ? 3u : 2u, 0, at});
+    const double count = (share - 0.5) * batch;
+    return (2 * static_cast<double>(y[0]) - 1) / (2 * m.variance()) + (-count - 0.25) / (2 * 0.85 * 0.85);
+  });
+  check_bounds("adaptive clipping", bounds, certified);
 }
 
 TEST_CASE("an audit catches noise that is a fifth too small") {

@@ -18,8 +18,11 @@ using grid::Square;
 constexpr unsigned kThreads = 256;
 /// Elements of a row that one block squares.
 constexpr std::uint64_t kPiece = 64 * kThreads;
-/// Tries that are passes of their own.
-constexpr int kPasses = 6;
+/// Tries that are passes of their own. Rounding is as likely to lengthen a long row as to shorten it, so that after the
+/// first two each try settles about half of the rows.
+constexpr int kPasses = 10;
+/// Threads that finish a row: it has one block alone.
+constexpr unsigned kRowThreads = 1024;
 constexpr unsigned kEveryLane = 0xffffffffu;
 
 /// Where a row stands.
@@ -39,7 +42,7 @@ __global__ void start_kernel(GridRows rows, const double* norms, Row* state) {
 
 /// The sum of a block's squares, in thread 0.
 __device__ __forceinline__ Square sum_of_block(Square mine) {
-  __shared__ Square shared[kThreads / 32];
+  __shared__ Square shared[32];
 #pragma unroll
   for (int half = 16; half > 0; half /= 2) {
     const Square other = {__shfl_xor_sync(kEveryLane, static_cast<unsigned long long>(mine.high), half),
@@ -50,7 +53,7 @@ __device__ __forceinline__ Square sum_of_block(Square mine) {
   if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = mine;
   __syncthreads();
   if (threadIdx.x == 0)
-    for (std::uint32_t w = 1; w < kThreads / 32; ++w) grid::add(mine, shared[w]);
+    for (std::uint32_t w = 1; w < blockDim.x / 32; ++w) grid::add(mine, shared[w]);
   return mine;
 }
 
@@ -58,7 +61,7 @@ __device__ __forceinline__ Square squares_of(const float* x, std::uint64_t begin
                                              const Rounding& rounding) {
   Square mine{0, 0};
 #pragma unroll 8
-  for (std::uint64_t j = begin + threadIdx.x; j < end; j += kThreads)
+  for (std::uint64_t j = begin + threadIdx.x; j < end; j += blockDim.x)
     grid::add(mine, grid::square_of(grid::rounded(__ldg(x + j), rounding)));
   return mine;
 }
@@ -94,7 +97,7 @@ __global__ void decide_kernel(GridRows rows, Row* state) {
   if (b < rows.batch && state[b].settled == 0) decide(rows, state[b]);
 }
 
-__global__ void __launch_bounds__(kThreads) remaining_kernel(GridRows rows, Row* state) {
+__global__ void __launch_bounds__(kRowThreads) remaining_kernel(GridRows rows, Row* state) {
   __shared__ Row row;
   const std::uint32_t b = blockIdx.x;
   if (threadIdx.x == 0) row = state[b];
@@ -177,7 +180,7 @@ void add_rows(const GridRows& rows, void* work, Integer* sum, StreamHandle strea
     decide_kernel<<<row_blocks, kThreads, 0, stream>>>(rows, state);
     check_launch("decide");
   }
-  remaining_kernel<<<rows.batch, kThreads, 0, stream>>>(rows, state);
+  remaining_kernel<<<rows.batch, kRowThreads, 0, stream>>>(rows, state);
   check_launch("remaining");
   add_rows_kernel<<<blocks_of(rows.width, kThreads), kThreads, 0, stream>>>(rows, state, sum);
   check_launch("add_rows");

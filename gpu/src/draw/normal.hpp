@@ -22,11 +22,12 @@ DPF_HD float rare_radius_squared(std::uint32_t word, std::uint32_t e1, std::uint
   return minus_two_log_rare(word >> 8, e1, e0, -8);
 }
 
-/// Two independent standard normals from a squared radius and 24 bits of angle: bit 31 is the cosine's sign, the low 23
-/// bits the angle in [-1/2, 1/2) half turns; the other bits do not matter. Errors of cosine and sine 1.7e-7 and 7.1e-7.
+/// Two independent standard normals from a squared radius and 23 bits of angle: bit 31 is the cosine's sign, bits 1 to 22
+/// the angle in (-1/2, 1/2) half turns; the other bits do not matter. Errors of cosine and sine 1.7e-7 and 7.1e-7.
 DPF_HD void normal_pair(float radius_squared, std::uint32_t angle, float& z0, float& z1) {
   const float r = square_root(radius_squared);
-  const float t = add(as_float((angle & 0x007fffffu) | 0x3f800000u), -1.5f);
+  // The middle of a cell of 2^-22, never 0: no draw is exactly 0, and both have mean 0.
+  const float t = add(as_float((angle & 0x007ffffeu) | 0x3f800001u), -1.5f);
   const float y = mul(t, t);
   float c = 0x1.c1f066p-3f;
   c = fma(c, y, -0x1.54f61ap+0f);

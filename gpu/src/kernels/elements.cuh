@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernels/noise.hpp"
+
 namespace dpflash::gpu {
 
 template <class T>
@@ -89,6 +91,19 @@ __device__ __forceinline__ __nv_bfloat16 narrow<__nv_bfloat16>(float x) {
 template <>
 __device__ __forceinline__ __half narrow<__half>(float x) {
   return __float2half_rn(x);
+}
+
+/// Calls act with a null pointer of the element's type.
+template <class Act>
+void with_element(Element element, Act&& act) {
+  switch (element) {
+    case Element::f32:
+      return act(static_cast<float*>(nullptr));
+    case Element::bf16:
+      return act(static_cast<__nv_bfloat16*>(nullptr));
+    case Element::f16:
+      return act(static_cast<__half*>(nullptr));
+  }
 }
 
 }  // namespace dpflash::gpu

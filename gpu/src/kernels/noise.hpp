@@ -21,12 +21,14 @@ struct ElementScales {
   const float* values;
 };
 
-/// Segment s is [ends[s - 1], ends[s]) and has scale values[s]; both arrays in device memory. The last end is the
-/// number of elements.
+/// Segment s is [ends[s - 1], ends[s]) and has scale values[s]; the last end is the number of elements. hints[k] is the
+/// segment of element k 2^kHintShift, for every such element and once more (the last segment) at the end. All arrays in
+/// device memory.
 struct SegmentScales {
+  static constexpr unsigned kHintShift = 10;
   const std::uint64_t* ends;
   const float* values;
-  std::uint32_t count;
+  const std::uint32_t* hints;
 };
 
 /// data[i] = round(fma(scale of i, z_i, data[i])) for i < size, z_i the standard normal draw first + i. `data` in

@@ -16,10 +16,10 @@ struct Positions {
   bool wide;
 };
 
-/// values[j] = data[position j], as floats.
-void gather_floats(const Positions& positions, Element element, const void* data, float* values, StreamHandle stream);
-/// The same as elements.
-void gather(const Positions& positions, Element element, const void* data, void* values, StreamHandle stream);
+/// values[j] = round(fma(scale, z_j, data[position j])), z_j the standard normal draw first + j; rounded to the element
+/// unless `as_floats`: gathered and noised in one pass.
+void gather_noisy(const Draws& draws, const Positions& positions, Element element, const void* data, float scale,
+                  bool as_floats, void* values, StreamHandle stream);
 /// data[i] = 0 for i < size, then data[position j] = round(values[j]).
 void scatter(const Positions& positions, Element element, const float* values, void* data, std::uint64_t size,
              StreamHandle stream);

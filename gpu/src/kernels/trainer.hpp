@@ -50,7 +50,8 @@ struct ClipRule {
   double gamma;
 };
 
-/// norms[b * layers + l] and, unless null, factors likewise: the host's bits. Reads the gradients once, the last parameters last.
+/// norms[b * layers + l] and, unless null, factors likewise: the host's bits. Reads the gradients once, the last
+/// parameters last.
 void gradient_norms(const GradientTable& table, std::uint64_t batch, const ClipRule& rule, void* work, double* norms,
                     float* factors, StreamHandle stream);
 

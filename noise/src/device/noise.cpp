@@ -93,7 +93,14 @@ DeviceBlockDiagonal::DeviceBlockDiagonal(const BlockDiagonal& mechanism, std::si
     ends.push_back(end - begin);
     scales.push_back(block.scale);
   }
+  std::vector<std::uint32_t> hints;
+  for (std::uint64_t e = 0, segment = 0; e < count; e += std::uint64_t{1} << gpu::SegmentScales::kHintShift) {
+    while (ends[segment] <= e) ++segment;
+    hints.push_back(static_cast<std::uint32_t>(segment));
+  }
+  hints.push_back(static_cast<std::uint32_t>(ends.empty() ? 0 : ends.size() - 1));
   ends_ = gpu::upload<std::uint64_t>(ends, stream);
+  hints_ = gpu::upload<std::uint32_t>(hints, stream);
   scales_ = gpu::upload<float>(scales, stream);
   gpu::synchronise(stream);
 }
@@ -102,7 +109,7 @@ template <class T>
 void DeviceBlockDiagonal::privatise(gpu::DeviceSpan<T> part, const DrawFrom& from, gpu::StreamHandle stream) const {
   check_size(part.size, size_, "part");
   const TakenDraws taken = DrawAccess::take(from, begin_, part.size);
-  const gpu::SegmentScales scales{ends_.data(), scales_.data(), static_cast<std::uint32_t>(ends_.size())};
+  const gpu::SegmentScales scales{ends_.data(), scales_.data(), hints_.data()};
   gpu::add_normal(taken.draws, element_of<T>(), part.data, part.size, scales, stream);
   DrawAccess::launched(taken, stream);
 }

@@ -44,8 +44,7 @@ void DeviceSparse::privatise(gpu::DeviceSpan<T> part, const DrawFrom& from, gpu:
   check_size(part.size, size_, "part");
   const TakenDraws taken = DrawAccess::take(from, rank_, kept_);
   const gpu::Positions positions{positions_.data(), kept_, wide_};
-  gpu::gather_floats(positions, element_of<T>(), part.data, values_.data(), stream);
-  gpu::add_normal(taken.draws, gpu::Element::f32, values_.data(), kept_, gpu::OneScale{scale_}, stream);
+  gpu::gather_noisy(taken.draws, positions, element_of<T>(), part.data, scale_, true, values_.data(), stream);
   DrawAccess::launched(taken, stream);
   gpu::scatter(positions, element_of<T>(), values_.data(), part.data, size_, stream);
 }
@@ -56,8 +55,8 @@ void DeviceSparse::release(gpu::DeviceSpan<const T> part, gpu::DeviceSpan<T> val
   check_size(part.size, size_, "part");
   check_size(values.size, kept_, "values");
   const TakenDraws taken = DrawAccess::take(from, rank_, kept_);
-  gpu::gather({positions_.data(), kept_, wide_}, element_of<T>(), part.data, values.data, stream);
-  gpu::add_normal(taken.draws, element_of<T>(), values.data, kept_, gpu::OneScale{scale_}, stream);
+  gpu::gather_noisy(taken.draws, {positions_.data(), kept_, wide_}, element_of<T>(), part.data, scale_, false,
+                    values.data, stream);
   DrawAccess::launched(taken, stream);
 }
 

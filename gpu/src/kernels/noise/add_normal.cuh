@@ -19,8 +19,9 @@ __device__ __forceinline__ float scale_at(const OneScale& scale, std::uint64_t) 
 __device__ __forceinline__ float scale_at(const Overwrite&, std::uint64_t) { return 1.0f; }
 __device__ __forceinline__ float scale_at(const ElementScales& scales, std::uint64_t e) { return scales.values[e]; }
 __device__ __forceinline__ std::uint32_t segment_of(const SegmentScales& scales, std::uint64_t e) {
-  std::uint32_t low = 0;
-  std::uint32_t high = scales.count - 1;
+  const std::uint32_t* const hint = scales.hints + (e >> SegmentScales::kHintShift);
+  std::uint32_t low = __ldg(hint);
+  std::uint32_t high = __ldg(hint + 1);
   while (low < high) {
     const std::uint32_t middle = (low + high) / 2;
     if (scales.ends[middle] > e)

@@ -127,6 +127,53 @@ __global__ void __launch_bounds__(256) project_vector_kernel(const float* basis,
   }
 }
 
+/// The same for ranks that divide 128 in fours: the slab is read straight through, a thread's four numbers lie in one
+/// row and in the same four columns every time.
+constexpr std::uint32_t kStraight = 128;
+
+bool straight(std::uint64_t rank) { return rank % 4 == 0 && kStraight % rank == 0; }
+
+__global__ void __launch_bounds__(256)
+    project_straight_kernel(const float* basis, const float* g, std::uint64_t rows, std::uint32_t rank,
+                            std::uint64_t slab, double* partial) {
+  __shared__ double shared[8][kStraight];
+  const std::uint32_t lane = threadIdx.x % 32;
+  const std::uint32_t warp = threadIdx.x / 32;
+  const std::uint32_t rows_a_time = kStraight / rank;
+  const std::uint64_t begin = blockIdx.x * slab;
+  const std::uint64_t end = begin + slab < rows ? begin + slab : rows;
+  double sum[4] = {0, 0, 0, 0};
+#pragma unroll 8
+  for (std::uint64_t i = begin + warp * rows_a_time + lane * 4 / rank; i < end; i += 8 * rows_a_time) {
+    const float4 u = __ldcs(reinterpret_cast<const float4*>(basis + i * rank + lane * 4 % rank));
+    const double x = __ldg(g + i);
+    sum[0] = draw::fma(static_cast<double>(u.x), x, sum[0]);
+    sum[1] = draw::fma(static_cast<double>(u.y), x, sum[1]);
+    sum[2] = draw::fma(static_cast<double>(u.z), x, sum[2]);
+    sum[3] = draw::fma(static_cast<double>(u.w), x, sum[3]);
+  }
+  for (std::uint32_t k = 0; k < 4; ++k) shared[warp][lane * 4 + k] = sum[k];
+  __syncthreads();
+  if (threadIdx.x >= rank) return;
+  double total = 0;
+  for (std::uint32_t w = 0; w < 8; ++w)
+    for (std::uint32_t a = threadIdx.x; a < kStraight; a += rank) total = draw::add(total, shared[w][a]);
+  partial[blockIdx.x * rank + threadIdx.x] = total;
+}
+
+/// out[i] = the sum of partial[s * size + i] over s: 32 threads take every 32nd slab and are added in halves.
+__global__ void __launch_bounds__(256)
+    add_many_slabs_kernel(const double* partial, std::uint64_t slabs, std::uint64_t size, float* out) {
+  const std::uint32_t lane = threadIdx.x % 32;
+  const std::uint64_t i = std::uint64_t{blockIdx.x} * (blockDim.x / 32) + threadIdx.x / 32;
+  if (i >= size) return;
+  double sum = 0;
+#pragma unroll 8
+  for (std::uint64_t s = lane; s < slabs; s += 32) sum = draw::add(sum, __ldg(partial + s * size + i));
+  for (int half = 16; half > 0; half /= 2) sum = draw::add(sum, __shfl_down_sync(0xffffffffu, sum, half));
+  if (lane == 0) out[i] = static_cast<float>(sum);
+}
+
 __global__ void add_slabs_kernel(const double* partial, std::uint64_t slabs, std::uint64_t size, float* out) {
   const std::uint64_t i = std::uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= size) return;
@@ -160,6 +207,39 @@ __global__ void __launch_bounds__(kLiftRows)
   if (row0 + threadIdx.x < rows) out[row0 + threadIdx.x] = static_cast<float>(sum);
 }
 
+/// The same for ranks that divide 128 in fours.
+constexpr std::uint32_t kStraightRows = 128;
+
+__global__ void __launch_bounds__(kStraightRows)
+    lift_straight_kernel(const float* basis, const float* y, std::uint64_t rows, std::uint32_t rank, float* out) {
+  extern __shared__ float4 straight_tile[];
+  __shared__ double shared_y[kStraight];
+  const std::uint64_t row0 = std::uint64_t{blockIdx.x} * kStraightRows;
+  const std::uint32_t quads = rank / 4;
+  // One more quad a row: rows then start in different banks.
+  const std::uint32_t pitch = quads + 1;
+  if (threadIdx.x < rank) shared_y[threadIdx.x] = static_cast<double>(__ldg(y + threadIdx.x));
+  const float4* const from = reinterpret_cast<const float4*>(basis + row0 * rank);
+  const std::uint64_t left = (rows - row0) * quads;
+#pragma unroll 8
+  for (std::uint32_t k = 0; k < quads; ++k) {
+    const std::uint32_t i = k * kStraightRows + threadIdx.x;
+    if (i < left) straight_tile[i / quads * pitch + i % quads] = __ldcs(from + i);
+  }
+  __syncthreads();
+  if (row0 + threadIdx.x >= rows) return;
+  double sum = 0;
+#pragma unroll 8
+  for (std::uint32_t k = 0; k < quads; ++k) {
+    const float4 u = straight_tile[threadIdx.x * pitch + k];
+    sum = draw::fma(static_cast<double>(u.x), shared_y[4 * k], sum);
+    sum = draw::fma(static_cast<double>(u.y), shared_y[4 * k + 1], sum);
+    sum = draw::fma(static_cast<double>(u.z), shared_y[4 * k + 2], sum);
+    sum = draw::fma(static_cast<double>(u.w), shared_y[4 * k + 3], sum);
+  }
+  out[row0 + threadIdx.x] = static_cast<float>(sum);
+}
+
 /// Rows a slab.
 std::uint64_t slab_of(const BasisShape& shape) {
   if (shape.columns == 1) return std::max(kVectorSlab, pieces(shape.rows, kMostVectorSlabs));
@@ -184,20 +264,34 @@ void project(const BasisShape& shape, const float* basis, const float* sum, doub
   const std::uint64_t slabs = project_slabs(shape);
   if (shape.columns == 1) {
     const dim3 grid(static_cast<unsigned>(slabs), static_cast<unsigned>(std::min(pieces(shape.rank, 32), kMostBlocks)));
-    project_vector_kernel<<<grid, 256, 0, stream>>>(basis, sum, shape.rows, shape.rank, slab, work);
+    if (straight(shape.rank) && reinterpret_cast<std::uintptr_t>(basis) % 16 == 0)
+      project_straight_kernel<<<grid.x, 256, 0, stream>>>(basis, sum, shape.rows,
+                                                          static_cast<std::uint32_t>(shape.rank), slab, work);
+    else
+      project_vector_kernel<<<grid, 256, 0, stream>>>(basis, sum, shape.rows, shape.rank, slab, work);
     check_launch("project_vector");
-  } else {
-    launch_product<false>(
-        {basis, sum, shape.rank, shape.rows, shape.columns, shape.rank, 1, slab, subspace, slabs > 1 ? work : nullptr},
-        stream);
-    if (slabs == 1) return;
+    add_many_slabs_kernel<<<static_cast<unsigned>(pieces(shape.rank, 8)), 256, 0, stream>>>(work, slabs, shape.rank,
+                                                                                            subspace);
+    check_launch("add_many_slabs");
+    return;
   }
+  launch_product<false>(
+      {basis, sum, shape.rank, shape.rows, shape.columns, shape.rank, 1, slab, subspace, slabs > 1 ? work : nullptr},
+      stream);
+  if (slabs == 1) return;
   const std::uint64_t size = shape.rank * shape.columns;
   add_slabs_kernel<<<static_cast<unsigned>(pieces(size, 128)), 128, 0, stream>>>(work, slabs, size, subspace);
   check_launch("add_slabs");
 }
 
 void lift(const BasisShape& shape, const float* basis, const float* subspace, float* out, StreamHandle stream) {
+  if (shape.columns == 1 && straight(shape.rank) && reinterpret_cast<std::uintptr_t>(basis) % 16 == 0) {
+    const std::uint64_t shared = kStraightRows * (shape.rank / 4 + 1) * sizeof(float4);
+    lift_straight_kernel<<<static_cast<unsigned>(pieces(shape.rows, kStraightRows)), kStraightRows, shared, stream>>>(
+        basis, subspace, shape.rows, static_cast<std::uint32_t>(shape.rank), out);
+    check_launch("lift_straight");
+    return;
+  }
   if (shape.columns == 1) {
     lift_vector_kernel<<<static_cast<unsigned>(pieces(shape.rows, kLiftRows)), kLiftRows, 0, stream>>>(
         basis, subspace, shape.rows, shape.rank, out);

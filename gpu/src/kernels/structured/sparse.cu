@@ -1,5 +1,6 @@
 #include "dpflash/gpu/error.hpp"
 #include "kernels/elements.cuh"
+#include "kernels/sources.hpp"
 #include "kernels/structured.hpp"
 
 namespace dpflash::gpu {
@@ -8,29 +9,10 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-template <class T, class Out, class Index>
-__global__ void gather_kernel(const Index* positions, std::uint64_t count, const T* data, Out* values) {
-  const std::uint64_t j = static_cast<std::uint64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (j < count) values[j] = narrow<Out>(widen(data[positions[j]]));
-}
-
 template <class T, class Index>
 __global__ void scatter_kernel(const Index* positions, std::uint64_t count, const float* values, T* data) {
   const std::uint64_t j = static_cast<std::uint64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (j < count) data[positions[j]] = narrow<T>(values[j]);
-}
-
-/// Calls act with a null pointer of the element's type.
-template <class Act>
-void with_element(Element element, Act&& act) {
-  switch (element) {
-    case Element::f32:
-      return act(static_cast<float*>(nullptr));
-    case Element::bf16:
-      return act(static_cast<__nv_bfloat16*>(nullptr));
-    case Element::f16:
-      return act(static_cast<__half*>(nullptr));
-  }
 }
 
 /// Calls act with the positions, as pointers to their type, and the blocks of a launch.
@@ -46,24 +28,15 @@ void with_positions(const Positions& positions, Act&& act) {
 
 }  // namespace
 
-void gather_floats(const Positions& positions, Element element, const void* data, float* values, StreamHandle stream) {
-  with_element(element, [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    with_positions(positions, [&](auto* at, unsigned blocks) {
-      gather_kernel<<<blocks, kThreads, 0, stream>>>(at, positions.count, static_cast<const T*>(data), values);
-      check_launch("gather");
-    });
-  });
-}
+template <class Source>
+void gather_noisy_of(const Draws& draws, const Positions& positions, Element element, const void* data, float scale,
+                     bool as_floats, void* values, StreamHandle stream);
 
-void gather(const Positions& positions, Element element, const void* data, void* values, StreamHandle stream) {
-  with_element(element, [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    with_positions(positions, [&](auto* at, unsigned blocks) {
-      gather_kernel<<<blocks, kThreads, 0, stream>>>(at, positions.count, static_cast<const T*>(data),
-                                                     static_cast<T*>(values));
-      check_launch("gather");
-    });
+void gather_noisy(const Draws& draws, const Positions& positions, Element element, const void* data, float scale,
+                  bool as_floats, void* values, StreamHandle stream) {
+  if (positions.count == 0) return;
+  with_source(draws.bits, [&](auto source) {
+    gather_noisy_of<decltype(source)>(draws, positions, element, data, scale, as_floats, values, stream);
   });
 }
 

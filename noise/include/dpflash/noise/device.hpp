@@ -118,6 +118,7 @@ class DeviceBlockDiagonal {
   std::size_t size_;
   gpu::Buffer<std::uint64_t> ends_;
   gpu::Buffer<float> scales_;
+  gpu::Buffer<std::uint32_t> hints_;
 };
 
 /// Sparse's mask, or its part in [begin, begin + count), on the device: 4 bytes a kept element (8 from 2^32 elements

@@ -11,8 +11,10 @@
 // - `privatise` checks sizes first, then claims its draws, then writes: a call that throws has changed nothing.
 // - Threads: one mechanism may be used from many threads, a NoiseSource from one at a time.
 //
-// Not covered: the rounding of the caller's float sums and of fmaf itself (Mironov 2012). Use the grid or the discrete
-// mechanisms where that matters. A NaN in a sum went round `clip` and stays NaN.
+// Not covered: the last bits of what is released. A certificate here is about ideal noise; released as floats, 1000
+// coordinates tell one candidate from another (Mironov 2012; docs/math/attacks.md, section 2, does it to these very
+// mechanisms). What leaves the trust boundary bit by bit goes through GridMechanism, DiscreteGaussian or
+// DiscreteLaplace. A NaN in a sum went round `clip` and stays NaN.
 #pragma once
 
 #include <dpflash/noise/block_diagonal.hpp>

@@ -224,6 +224,30 @@ TEST_CASE("adaptive norms: the device's count moves the norm as the host's facto
   }
 }
 
+TEST_CASE("sums are released once, and not with noise for another norm") {
+  Shape shape;
+  shape.widths = {100};
+  Problem p(shape, 4, false, false);
+  const PrivateGradient wide = rule(Clipping::flat(1), p.parameters);
+  const PrivateGradient narrow = rule(Clipping::flat(0.5), p.parameters);
+  const gpu::StreamHandle stream = p.stream.handle();
+  DeviceGradient device(wide, p.device_tensors, p.out_pointers, 4, true, stream);
+  auto draws = source(Generator::chacha20);
+  device.add(4, stream);
+  device.finish({draws, {1, 1, 0}}, stream);
+  CHECK_THROWS_AS(device.finish({draws, {1, 2, 0}}, stream), accounting::UnusableInput);
+  CHECK_THROWS_AS(device.add(4, stream), accounting::UnusableInput);
+  device.clear(stream);
+  device.add(4, stream);
+  device.replace(narrow, stream);
+  CHECK_THROWS_AS(device.finish({draws, {1, 2, 0}}, stream), accounting::UnusableInput);
+  device.clear(stream);
+  device.replace(wide, stream);
+  device.add(4, stream);
+  device.finish({draws, {1, 2, 0}}, stream);
+  p.stream.synchronise();
+}
+
 TEST_CASE("what does not fit is refused, and no draw is used") {
   Shape shape;
   shape.widths = {100};

@@ -1,15 +1,13 @@
 // Arithmetic that gives the same bits on the host and on the device: IEEE operations one by one, never contracted.
 #pragma once
 
-#include <bit>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #ifdef __CUDACC__
 #define DPF_HD __host__ __device__ __forceinline__
 #else
 // Never out of line: the host's draws are compiled a second time for AVX2 and FMA, and a shared copy would mix the two.
+// For the same reason these headers call builtins, not inline functions of the standard library.
 #define DPF_HD inline __attribute__((always_inline))
 #endif
 
@@ -90,7 +88,7 @@ DPF_HD float as_float(std::uint32_t bits) {
 #ifdef __CUDA_ARCH__
   return __uint_as_float(bits);
 #else
-  return std::bit_cast<float>(bits);
+  return __builtin_bit_cast(float, bits);
 #endif
 }
 
@@ -98,7 +96,7 @@ DPF_HD std::uint32_t as_bits(float x) {
 #ifdef __CUDA_ARCH__
   return __float_as_uint(x);
 #else
-  return std::bit_cast<std::uint32_t>(x);
+  return __builtin_bit_cast(std::uint32_t, x);
 #endif
 }
 
@@ -109,7 +107,7 @@ DPF_HD int leading_zeros(std::uint32_t x) {
   asm("bfind.shiftamt.u32 %0, %1;" : "=r"(n) : "r"(x));
   return n;
 #else
-  return std::countl_zero(x);
+  return __builtin_clz(x);
 #endif
 }
 

@@ -17,7 +17,7 @@ DPF_HD std::uint32_t rotate_left(std::uint32_t x, int n) {
 #ifdef __CUDA_ARCH__
   return __funnelshift_l(x, x, n);
 #else
-  return std::rotl(x, n);
+  return (x << n) | (x >> (32 - n));
 #endif
 }
 #endif

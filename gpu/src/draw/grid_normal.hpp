@@ -3,7 +3,6 @@
 // tests/reference/grid_normal.py. What the error costs in privacy: docs/math/grid-mechanism.md.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include "draw/counter.hpp"
@@ -21,7 +20,7 @@ DPF_HD double as_double(std::uint64_t bits) {
 #ifdef __CUDA_ARCH__
   return __longlong_as_double(static_cast<long long>(bits));
 #else
-  return std::bit_cast<double>(bits);
+  return __builtin_bit_cast(double, bits);
 #endif
 }
 
@@ -29,7 +28,7 @@ DPF_HD std::uint64_t as_bits(double x) {
 #ifdef __CUDA_ARCH__
   return static_cast<std::uint64_t>(__double_as_longlong(x));
 #else
-  return std::bit_cast<std::uint64_t>(x);
+  return __builtin_bit_cast(std::uint64_t, x);
 #endif
 }
 
@@ -55,7 +54,7 @@ DPF_HD int leading_zeros(std::uint64_t x) {
 #ifdef __CUDA_ARCH__
   return __clzll(static_cast<long long>(x));
 #else
-  return std::countl_zero(x);
+  return __builtin_clzll(x);
 #endif
 }
 

@@ -30,6 +30,10 @@ void check(const AdaptiveOptions& options, double expected_batch, const Calibrat
   check_range("expected_batch", expected_batch, expected_batch >= 1 && expected_batch <= 1e12, "a number in [1, 1e12]");
   if (calibration.family() != Family::gaussian)
     throw UnusableInput("calibration.family", std::string(name_of(calibration.family())), "gaussian");
+  // A zeroed record still counts as one that was not clipped: it moves the count by 1, not by 1/2.
+  if (calibration.plan().adjacency == accounting::Adjacency::replace_special)
+    throw UnusableInput("calibration.plan.adjacency", "replace-special",
+                        "another one: a zeroed record moves the count as well");
 }
 
 /// (z^-2 - (2 sigma_b)^-2)^-1/2 as z / sqrt(1 - r), r = (z / 2 sigma_b)^2. With r <= 1 - 2^-20 the cancellation
@@ -54,9 +58,7 @@ AdaptiveClipping::AdaptiveClipping(const AdaptiveOptions& options, double expect
 }
 
 Isotropic AdaptiveClipping::mechanism(std::size_t dimension) const {
-  // The mechanism multiplies by z: its clip is what makes that z_d C_t.
-  const double clip = norm_ * (gradient_multiplier_ / calibration_.noise_multiplier()) * (1 + 0x1p-50);
-  return {dimension, clip, calibration_};
+  return {dimension, norm_, gradient_multiplier_, calibration_};
 }
 
 double AdaptiveClipping::update(std::span<const float> factors, NoiseSource& source, const Position& position) {

@@ -18,6 +18,7 @@ struct DeviceGradient::State {
   std::vector<TensorRows> tensors;
   std::uint64_t most_examples;
   std::uint64_t added = 0;
+  bool spent = false;  ///< the sums were released, or clipped by a rule that was replaced
   gpu::GradientTable table = {};
   gpu::Buffer<gpu::GradientTensor> entries = {};
   gpu::Buffer<std::uint32_t> by_layer = {};
@@ -33,6 +34,7 @@ struct DeviceGradient::State {
   void upload_table(std::span<float* const> out, bool microbatches, gpu::StreamHandle stream);
   void norms_and_factors(std::uint64_t batch, gpu::StreamHandle stream);
   TakenDraws take(const DrawFrom& from) const;
+  void check_sums() const;
 };
 
 namespace {
@@ -114,6 +116,14 @@ TakenDraws DeviceGradient::State::take(const DrawFrom& from) const {
   return DrawAccess::take(from, first, draw_ranges(tensors, first));
 }
 
+/// A record that is in two releases through one sum, or clipped to more than the noise is for, costs more than is
+/// billed.
+void DeviceGradient::State::check_sums() const {
+  if (sums.size() == 0 && table.chunks > 0) throw UnusableInput("microbatches", "false", "true, for add and finish");
+  if (spent)
+    throw UnusableInput("microbatches", "sums that were released, or clipped before replace", "clear, then add");
+}
+
 DeviceGradient::DeviceGradient(const PrivateGradient& release, std::span<const TensorRows> tensors,
                                std::span<float* const> out, std::uint64_t most_examples, bool microbatches,
                                gpu::StreamHandle stream) {
@@ -142,6 +152,7 @@ void DeviceGradient::replace(const PrivateGradient& release, gpu::StreamHandle s
   check_size("release.clipping.layers", release.clipping().layers(), state_->release.clipping().layers(),
              "as many as before");
   release.check_tensors(state_->tensors);
+  if (state_->added > 0) state_->spent = true;
   state_->release = release;
   state_->upload_rules(stream);
 }
@@ -158,11 +169,11 @@ void DeviceGradient::release(std::uint64_t batch, const DrawFrom& from, gpu::Str
 void DeviceGradient::clear(gpu::StreamHandle stream) {
   gpu::zero(state_->sums.data(), state_->sums.size() * sizeof(double), stream);
   state_->added = 0;
+  state_->spent = false;
 }
 
 void DeviceGradient::add(std::uint64_t batch, gpu::StreamHandle stream) {
-  if (state_->sums.size() == 0 && state_->table.chunks > 0)
-    throw UnusableInput("microbatches", "false", "true, for add and finish");
+  state_->check_sums();
   if (batch > kLargestBatch - state_->added)
     throw UnusableInput("batch", std::to_string(state_->added) + " + " + std::to_string(batch),
                         "at most 2^20 examples in all microbatches");
@@ -172,9 +183,9 @@ void DeviceGradient::add(std::uint64_t batch, gpu::StreamHandle stream) {
 }
 
 void DeviceGradient::finish(const DrawFrom& from, gpu::StreamHandle stream) {
-  if (state_->sums.size() == 0 && state_->table.chunks > 0)
-    throw UnusableInput("microbatches", "false", "true, for add and finish");
+  state_->check_sums();
   const TakenDraws taken = state_->take(from);
+  state_->spent = true;
   gpu::release_gradients(state_->table, 0, state_->factors.data(), state_->scales.data(), state_->release.denominator(),
                          true, taken.draws, stream);
   DrawAccess::launched(taken, stream);

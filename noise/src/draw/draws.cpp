@@ -77,8 +77,15 @@ void in_parallel(std::uint64_t count, std::uint64_t grain,
   };
   {
     std::vector<std::jthread> pool;
-    for (std::uint64_t t = 1; t < threads; ++t) pool.emplace_back(guarded, t);
+    std::uint64_t next = 1;
+    // Draws are claimed by now: where no thread is to be had, this one does all the work rather than half of it.
+    try {
+      pool.reserve(threads);
+      for (; next < threads; ++next) pool.emplace_back(guarded, next);
+    } catch (const std::exception&) {
+    }
     guarded(0);
+    for (; next < threads; ++next) guarded(next);
   }
   if (failure) std::rethrow_exception(failure);
 }

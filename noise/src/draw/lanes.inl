@@ -84,7 +84,8 @@ void group_of_normals(const typename Source::Key& key, const Run& run, std::uint
     for (int q = 0; q < Layout::quads; ++q) {
       float z[4][kLanes];
       quads_of(&x[3 * q], z);
-      for (int l = 0; l < kLanes; ++l) rarest = std::min({rarest, x[3 * q][l], x[3 * q + 1][l]});
+      for (int i = 0; i < 2; ++i)
+        for (int l = 0; l < kLanes; ++l) rarest = x[3 * q + i][l] < rarest ? x[3 * q + i][l] : rarest;
       float* const to = out + 128 * q + 4 * lane;
       for (int l = 0; l < kLanes; ++l)
         for (int k = 0; k < 4; ++k) to[4 * l + k] = z[k][l];
@@ -106,7 +107,7 @@ void fill_normals(const Run& run, float* out, std::uint64_t count) {
   for (std::uint64_t done = 0; done < count;) {
     const std::uint64_t index = run.first + done;
     const std::uint64_t skip = index % group;
-    const std::uint64_t take = std::min(group - skip, count - done);
+    const std::uint64_t take = group - skip < count - done ? group - skip : count - done;
     if (take == group) {
       group_of_normals<Source>(key, run, index / group, out + done);
     } else {

@@ -111,14 +111,14 @@ void NoiseSource::claim(const Position& position, std::uint64_t count) {
     throw ReusedNoise("draws [" + std::to_string(begin) + ", " + std::to_string(end) + ") of stream " +
                       std::to_string(position.stream) + " at step " + std::to_string(position.step) +
                       " were used before; a new step, stream or range is needed");
-  if (next != ranges.end() && next->first == end) {
-    end = next->second;
-    next = ranges.erase(next);
-  }
+  const bool joins_next = next != ranges.end() && next->first == end;
+  if (joins_next) end = next->second;
+  // Marked before anything is forgotten: emplace may throw.
   if (next != ranges.begin() && std::prev(next)->second == begin)
     std::prev(next)->second = end;
   else
-    ranges.emplace(begin, end);
+    ranges.emplace_hint(next, begin, end);
+  if (joins_next) ranges.erase(next);
 }
 
 void NoiseSource::normal(std::span<float> out, const Position& position) {

@@ -10,10 +10,13 @@ namespace dpflash::noise {
 using namespace structure;
 
 Isotropic::Isotropic(std::size_t dimension, double clip, const Calibration& calibration)
+    : Isotropic(dimension, clip, calibration.noise_multiplier(), calibration) {}
+
+Isotropic::Isotropic(std::size_t dimension, double clip, double noise_multiplier, const Calibration& calibration)
     : size_(dimension), clip_(clip), calibration_(check_family(calibration, Family::gaussian)), scale_(0) {
   check_dimension(dimension);
   check_clip(clip);
-  scale_ = scale_of(multiply_up(calibration.noise_multiplier(), clip));
+  scale_ = scale_of(multiply_up(noise_multiplier, clip));
 }
 
 void Isotropic::clip(std::span<float> contribution) const {

@@ -20,6 +20,10 @@ using FloatRowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen
 
 constexpr std::size_t kMostCovariance = 4096;
 constexpr int kTries = 24;
+/// A Z B^T is rounded to floats before it is scaled: its standard deviations, all in [1 / (|A^-1| |B^-1|), |A| |B|],
+/// must be far from where floats lose bits and vanish, and from where they end.
+constexpr double kMostInverse = 0x1p96;
+constexpr double kMostFactor = 0x1p96;
 
 Eigen::Map<const RowMajor> square(const std::vector<double>& values, std::size_t n) {
   return {values.data(), static_cast<Eigen::Index>(n), static_cast<Eigen::Index>(n)};
@@ -52,8 +56,11 @@ MatrixVariate::MatrixVariate(std::span<const double> row_covariance, std::size_t
   column_factor_ = std::move(column.lower);
   inverse_norm_ = multiply_up(row.inverse_norm, column.inverse_norm);
   factor_norm_ = multiply_up(row.norm, column.norm);
-  if (!std::isfinite(inverse_norm_) || !std::isfinite(factor_norm_))
-    throw accounting::UnusableInput("row_covariance", "entries too large or too small", "a product in double's range");
+  if (!(inverse_norm_ <= kMostInverse) || !(factor_norm_ <= kMostFactor))
+    throw accounting::UnusableInput("row_covariance",
+                                    "|A|_F |B|_F = " + text(factor_norm_) +
+                                        " and |A^-1|_F |B^-1|_F = " + text(inverse_norm_) + " with column_covariance",
+                                    "at most 2^96 both: noise before scaling must be a normal float");
   scale_ = scale_of(multiply_up(calibration.noise_multiplier(), clip));
 }
 

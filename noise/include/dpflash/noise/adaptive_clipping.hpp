@@ -27,9 +27,9 @@ struct AdaptiveOptions {
 /// depends on earlier releases alone. Proof: docs/math/clipping.md, section 5.
 class AdaptiveClipping {
  public:
-  /// `expected_batch`: the declared one, in [1, 1e12]. `calibration`: a Gaussian one, its noise multiplier is z. Throws
-  /// UnusableInput for values out of range and when sigma_b is at most z / 2 (1 + 2^-20): the count alone would cost
-  /// more than the whole budget.
+  /// `expected_batch`: the declared one, in [1, 1e12]. `calibration`: a Gaussian one, not for replace_special, whose
+  /// zeroed record would move the count by 1; its noise multiplier is z. Throws UnusableInput for values out of range
+  /// and when sigma_b is at most z / 2 (1 + 2^-20): the count alone would cost more than the whole budget.
   AdaptiveClipping(const AdaptiveOptions& options, double expected_batch, const Calibration& calibration);
 
   /// C_t.
@@ -39,8 +39,9 @@ class AdaptiveClipping {
   [[nodiscard]] double gradient_multiplier() const noexcept { return gradient_multiplier_; }
   /// Flat clipping at C_t.
   [[nodiscard]] Clipping clipping() const { return Clipping::flat(norm_); }
-  /// Noise for a gradient clipped by clipping(): its scale is at least z_d C_t. Its calibration is the joint one, and
-  /// is spent once for the gradient and the count together.
+  /// Noise for a gradient clipped by clipping(): clip_norm() is C_t, the scale z_d C_t rounded up. Its calibration is
+  /// the joint one, and is spent once for the gradient and the count together. For step t alone: after `update` ask
+  /// again.
   [[nodiscard]] Isotropic mechanism(std::size_t dimension) const;
 
   /// Releases the noisy share of unclipped records, 1/2 + (sum (b_i - 1/2) + sigma_b z) / expected_batch, z being draw

@@ -31,8 +31,10 @@ class DeviceGradient {
   /// out[t][j] = (sum over b < batch of f_b g[b][t][j] + scale z) / denominator, as PrivateGradient::release.
   void release(std::uint64_t batch, const DrawFrom& from, gpu::StreamHandle stream);
 
-  /// Microbatches: clear, add as often as needed, finish. All of them together hold at most kLargestBatch examples
-  /// (throws UnusableInput; what a graph replays is not counted).
+  /// Microbatches: clear, add as often as needed, finish. All of them together hold at most kLargestBatch examples.
+  /// Throws UnusableInput for more, and for add or finish after finish, or after replace when something was added,
+  /// without clear in between: sums released twice, or with noise for another norm, cost more than is billed. What a
+  /// graph replays is not seen: capture clear, add and finish together.
   void clear(gpu::StreamHandle stream);
   void add(std::uint64_t batch, gpu::StreamHandle stream);
   void finish(const DrawFrom& from, gpu::StreamHandle stream);

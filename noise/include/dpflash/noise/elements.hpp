@@ -32,7 +32,11 @@ float to_float(Float16 x) noexcept;
 
 /// As the mechanism's own privatise, on 16-bit elements: the noise is added in binary32 and the result rounded once
 /// more, to the element. What is lost there is post-processing. T is BFloat16 or Float16. A copy in floats is made.
-/// Throws UnusableInput for another size, ReusedNoise.
+///
+/// mu() holds for the *stored* sums: those of neighbouring data must be within the clip of each other as 16-bit
+/// numbers. A sum that was gathered in floats and rounded to T does not keep that: one record may move an element by a
+/// unit of T, 2^-8 of the element. Add the noise in floats where the sums are, and round afterwards. Throws
+/// UnusableInput for another size, ReusedNoise.
 template <class T>
 void privatise(const Isotropic& mechanism, std::span<T> sum, NoiseSource& source, const Position& position);
 template <class T>

@@ -88,8 +88,8 @@ class GridMechanism {
 
   /// The charge of `releases` releases of this mechanism.
   [[nodiscard]] GridCharge charge(double releases) const;
-  /// The calibration's certificate with the charge of as many releases as its event counts: what to publish when no
-  /// other event of the plan uses a grid.
+  /// The calibration's certificate with the charge of as many releases as its event counts: what to publish when all
+  /// of them are this mechanism's and no other event of the plan uses a grid. Otherwise grid_charge of all draws.
   [[nodiscard]] Guarantee guarantee() const;
 
  private:

@@ -24,7 +24,7 @@ class Isotropic {
   [[nodiscard]] std::uint64_t draws() const noexcept { return size_; }
   [[nodiscard]] double clip_norm() const noexcept { return clip_; }
   [[nodiscard]] const Calibration& calibration() const noexcept { return calibration_; }
-  /// Standard deviation of the noise: noise_multiplier times clip, rounded up.
+  /// Standard deviation of the noise: noise_multiplier times clip, rounded up; more from AdaptiveClipping.
   [[nodiscard]] float scale() const noexcept { return scale_; }
 
   /// Scales one record's contribution down to norm `clip` at most (rounded towards zero, so that the floats hold the
@@ -44,6 +44,10 @@ class Isotropic {
   void privatise_shard(std::span<float> part, std::size_t begin, NoiseSource& source, const Position& position) const;
 
  private:
+  friend class AdaptiveClipping;
+  /// With a multiplier of its own, at least the calibration's.
+  Isotropic(std::size_t dimension, double clip, double noise_multiplier, const Calibration& calibration);
+
   std::size_t size_;
   double clip_;
   Calibration calibration_;

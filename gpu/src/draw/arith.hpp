@@ -3,6 +3,12 @@
 
 #include <cstdint>
 
+// Some compilers' default, and what distributions may set: a NaN would then pass for finite, and one record's NaN would
+// be seen in every sum.
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "noise needs IEEE arithmetic: build without -ffast-math (Intel: -fp-model=precise)"
+#endif
+
 #ifdef __CUDACC__
 #define DPF_HD __host__ __device__ __forceinline__
 #else

@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <limits>
 
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "noise needs IEEE arithmetic: build without -ffast-math (Intel: -fp-model=precise)"
+#endif
+
 namespace dpflash::noise::structure {
 
 /// Unit roundoff of double.

@@ -47,7 +47,7 @@ TEST_CASE("matrix-variate noise that would be 0 or infinite as floats is refused
   CHECK_THROWS_AS(matrix_variate(1e-44, 1e-44, 1e37), accounting::UnusableInput);
   CHECK_THROWS_AS(matrix_variate(1e50, 1e50, 1e-30), accounting::UnusableInput);
   CHECK_NOTHROW(matrix_variate(1e-50, 1e50, 1));
-  // Where it is accepted, noise has all its bits: neighbouring sums give no common values.
+  // Where it is accepted, noise has all its bits.
   const noise::MatrixVariate mechanism = matrix_variate(1e-28, 1e-28, 1e28);
   auto source = noise::NoiseSource::reproducible(noise::Generator::chacha20, 1);
   std::vector<float> values;
@@ -56,10 +56,11 @@ TEST_CASE("matrix-variate noise that would be 0 or infinite as floats is refused
     mechanism.privatise(sum, source, {0, step, 0});
     values.insert(values.end(), sum.begin(), sum.end());
   }
-  std::sort(values.begin(), values.end());
-  CHECK(std::adjacent_find(values.begin(), values.end()) == values.end());
   double squares = 0;
   for (const float value : values) squares += static_cast<double>(value) * value;
+  std::sort(values.begin(), values.end());
+  // Where noise has lost its bits a few values are all there is; by chance fewer than one pair of 24 bits agrees.
+  CHECK(std::unique(values.begin(), values.end()) - values.begin() >= 3990);
   const double deviation = static_cast<double>(mechanism.scale()) * 1e-28;
   CHECK(squares / 4000 / (deviation * deviation) == doctest::Approx(1).epsilon(0.12));
 }

@@ -1,11 +1,11 @@
 // Noise kernels beside kernels that only move the same bytes: shares of what memory allows, in one run.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <dpflash/accounting/error.hpp>
 #include <dpflash/gpu/error.hpp>
 #include <dpflash/gpu/host_generator.hpp>
@@ -13,6 +13,7 @@
 #include <dpflash/noise/device_gradient.hpp>
 #include <dpflash/noise/device_matrices.hpp>
 #include <dpflash/noise/mechanisms.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -98,7 +99,7 @@ void isotropic(std::size_t count) {
 }
 
 void weighted_and_blocks(std::size_t count) {
-  print_heading("Weighted and block-diagonal, fp32, ChaCha12", "the same reads and writes; for weights one more read");
+  print_heading("Weighted and block-diagonal, fp32", "the same reads and writes; for weights one more read");
   const auto data = numbers<float>(count);
   {
     std::vector<float> weights(count);
@@ -231,38 +232,68 @@ void fills(std::size_t count) {
   }
 }
 
-void run(std::size_t count) {
+struct Section {
+  const char* name;
+  void (*run)(std::size_t count);
+};
+
+constexpr Section kSections[] = {{"noise", isotropic},
+                                 {"structures", weighted_and_blocks},
+                                 {"sparse", sparse},
+                                 {"low-rank", [](std::size_t) { low_rank(); }},
+                                 {"clip", [](std::size_t) { clip_and_accumulate(); }},
+                                 {"fill", fills}};
+
+struct Options {
+  std::size_t count = std::size_t{1} << 30;
+  std::string section;
+};
+
+/// Throws std::invalid_argument with the reason.
+Options options_of(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string name = argv[i];
+    if (i + 1 == argc) throw std::invalid_argument(name + ": a value is missing");
+    if (name == "--elements") {
+      options.count = std::strtoull(argv[i + 1], nullptr, 10) / 4096 * 4096;
+      if (options.count == 0) throw std::invalid_argument("--elements: at least 4096");
+    } else if (name == "--section") {
+      options.section = argv[i + 1];
+      if (std::none_of(std::begin(kSections), std::end(kSections),
+                       [&](const Section& section) { return options.section == section.name; }))
+        throw std::invalid_argument("--section: noise, structures, sparse, low-rank, clip or fill");
+    } else {
+      throw std::invalid_argument(name + ": --elements N or --section NAME is allowed");
+    }
+  }
+  return options;
+}
+
+void run(const Options& options) {
   cudaDeviceProp properties{};
   gpu::check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
   std::printf(
       "%s, %zu elements.\n\nShares are time of the floor over ours. Each pair runs in turns, every run alone after a "
       "pause; the last column runs\neach back to back for half a second, where the chip's power limit lowers its "
       "clock.\n",
-      properties.name, count);
-  isotropic(count);
-  weighted_and_blocks(count / 4);
-  sparse(count / 4);
-  low_rank();
-  clip_and_accumulate();
-  fills(count);
+      properties.name, options.count);
+  for (const Section& section : kSections)
+    if (options.section.empty() || options.section == section.name)
+      section.run(section.run == isotropic || section.run == fills ? options.count : options.count / 4);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::size_t count = std::size_t{1} << 30;
-  if (argc == 3 && std::strcmp(argv[1], "--elements") == 0) count = std::strtoull(argv[2], nullptr, 10) / 4096 * 4096;
-  if ((argc != 1 && argc != 3) || count == 0) {
-    std::fprintf(stderr, "usage: noise_gpu_benchmark [--elements N]   (N at least 4096)\n");
-    return 2;
-  }
-  if (gpu::device_count() == 0) {
-    std::fprintf(stderr, "noise_gpu_benchmark: no CUDA device\n");
-    return 1;
-  }
   try {
-    run(count);
+    const Options options = options_of(argc, argv);
+    if (gpu::device_count() == 0) throw std::runtime_error("no CUDA device");
+    run(options);
     return 0;
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "noise_gpu_benchmark: %s\n", error.what());
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "noise_gpu_benchmark: %s\n", error.what());
     return 1;

@@ -22,8 +22,8 @@ DPF_HD float rare_radius_squared(std::uint32_t word, std::uint32_t e1, std::uint
   return minus_two_log_rare(word >> 8, e1, e0, -8);
 }
 
-/// Two independent standard normals from a squared radius and 23 bits of angle: bit 31 is the cosine's sign, bits 1 to 22
-/// the angle in (-1/2, 1/2) half turns; the other bits do not matter. Errors of cosine and sine 1.7e-7 and 7.1e-7.
+/// Two independent standard normals from a squared radius and 23 bits of angle: bit 31 is the cosine's sign, bits 1 to
+/// 22 the angle in (-1/2, 1/2) half turns; the other bits do not matter. Errors of cosine and sine 1.7e-7 and 7.1e-7.
 DPF_HD void normal_pair(float radius_squared, std::uint32_t angle, float& z0, float& z1) {
   const float r = square_root(radius_squared);
   // The middle of a cell of 2^-22, never 0: no draw is exactly 0, and both have mean 0.

@@ -124,7 +124,6 @@ __global__ void __launch_bounds__(64, 16)
   }
   const std::uint64_t begin = group * length - run.first;
   bool whole = group * length >= run.first && begin + length <= size;
-  const auto group_scale = scale_of_group(scale, whole ? begin : 0, length, whole);
   if (!whole) {
     careful_lane<Source, T, Scale>(data, size, run, scale, step, fault, group, lane);
     return;
@@ -132,14 +131,17 @@ __global__ void __launch_bounds__(64, 16)
   T* const p = data + begin + lane * 4;
   constexpr bool overwrite = std::is_same_v<Scale, Overwrite>;
   Four<T> old[quads];
+  if constexpr (!overwrite) {
+#pragma unroll
+    for (int q = 0; q < quads; ++q) old[q] = load_four<aligned>(p + q * 128);
+  }
+  // Looked up while the data come; used last.
+  const auto group_scale = scale_of_group(scale, begin, length, whole);
   FourScales scales[quads];
 #pragma unroll
-  for (int q = 0; q < quads; ++q) {
-    if constexpr (!overwrite) old[q] = load_four<aligned>(p + q * 128);
-    scales[q] = four_scales<aligned>(group_scale, begin + lane * 4 + q * 128);
-  }
+  for (int q = 0; q < quads; ++q) scales[q] = four_scales<aligned>(group_scale, begin + lane * 4 + q * 128);
   float z[4 * quads];
-  if (!usual_normals<Source>(run, step, group, lane, z)) {
+  if (!usual_normals<Source>(run, step, group, lane, z) || !whole) {
     careful_lane<Source, T, Scale>(data, size, run, scale, step, fault, group, lane);
     return;
   }

@@ -37,21 +37,29 @@ __global__ void __launch_bounds__(64, Source::words == 4 ? 16 : 12)
     step = run.device_step->next;
     if (step >= run.device_step->end) scale = __int_as_float(0x7fffffff);
   }
-  // Draw i of the lane belongs to kept element first + i / 4 * 128 + i % 4; what lies outside wraps to a huge number.
-  const std::uint64_t first = group * length + lane * 4 - run.first;
+  // Neighbouring lanes take neighbouring kept elements; draws lie in fours, and change hands in shared memory. What
+  // lies before the first element wraps to a huge number.
+  __shared__ alignas(16) float shared[2][length];
+  float* const dealt = shared[threadIdx.x / 32];
+  const std::uint64_t first = group * length + lane - run.first;
   float old[draws];
 #pragma unroll
   for (int i = 0; i < draws; ++i) {
-    const std::uint64_t j = first + i / 4 * 128 + i % 4;
+    const std::uint64_t j = first + 32 * i;
     old[i] = j < g.count ? widen(g.data[__ldg(g.positions + j)]) : 0.0f;
   }
   float z[draws];
   if (!usual_normals<Source>(run, step, group, lane, z))
     draw::lane_normals<Source>(run.key, group, lane, step, run.stream, z);
 #pragma unroll
+  for (int q = 0; q < draws / 4; ++q)
+    *reinterpret_cast<float4*>(dealt + 128 * q + 4 * lane) =
+        make_float4(z[4 * q], z[4 * q + 1], z[4 * q + 2], z[4 * q + 3]);
+  __syncwarp();
+#pragma unroll
   for (int i = 0; i < draws; ++i) {
-    const std::uint64_t j = first + i / 4 * 128 + i % 4;
-    if (j < g.count) g.values[j] = narrow<Out>(draw::fma(scale, z[i], old[i]));
+    const std::uint64_t j = first + 32 * i;
+    if (j < g.count) g.values[j] = narrow<Out>(draw::fma(scale, dealt[32 * i + lane], old[i]));
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "clipping/checks.hpp"
 #include "device/draw_access.hpp"
+#include "dpflash/gpu/error.hpp"
 #include "dpflash/noise/device_gradient.hpp"
 #include "kernels/trainer.hpp"
 
@@ -19,6 +20,7 @@ struct DeviceGradient::State {
   std::uint64_t most_examples;
   std::uint64_t added = 0;
   bool spent = false;  ///< the sums were released, or clipped by a rule that was replaced
+  bool torn = false;   ///< a replace failed half-way: norms and scales may be of two rules
   gpu::GradientTable table = {};
   gpu::Buffer<gpu::GradientTensor> entries = {};
   gpu::Buffer<std::uint32_t> by_layer = {};
@@ -35,6 +37,7 @@ struct DeviceGradient::State {
   void norms_and_factors(std::uint64_t batch, gpu::StreamHandle stream);
   TakenDraws take(const DrawFrom& from) const;
   void check_sums() const;
+  void check_rule() const;
 };
 
 namespace {
@@ -64,9 +67,11 @@ void DeviceGradient::State::upload_rules(gpu::StreamHandle stream) {
     reduced_norms.push_back(clipping.reduced_norm(l));
     noise.push_back(release.scale(l));
   }
+  torn = true;
   gpu::copy_to_device(reduced.data(), reduced_norms.data(), reduced_norms.size() * sizeof(double), stream);
   gpu::copy_to_device(scales.data(), noise.data(), noise.size() * sizeof(float), stream);
   gpu::synchronise(stream);
+  torn = false;
 }
 
 void DeviceGradient::State::upload_table(std::span<float* const> out, bool microbatches, gpu::StreamHandle stream) {
@@ -104,6 +109,10 @@ void DeviceGradient::State::upload_table(std::span<float* const> out, bool micro
   table.layer_begin = layer_begin.data();
 }
 
+void DeviceGradient::State::check_rule() const {
+  if (torn) throw gpu::DeviceError("DeviceGradient: a replace failed before; call replace again");
+}
+
 void DeviceGradient::State::norms_and_factors(std::uint64_t batch, gpu::StreamHandle stream) {
   if (batch > most_examples)
     throw UnusableInput("batch", std::to_string(batch), "at most most_examples = " + std::to_string(most_examples));
@@ -119,6 +128,7 @@ TakenDraws DeviceGradient::State::take(const DrawFrom& from) const {
 /// A record that is in two releases through one sum, or clipped to more than the noise is for, costs more than is
 /// billed.
 void DeviceGradient::State::check_sums() const {
+  check_rule();
   if (sums.size() == 0 && table.chunks > 0) throw UnusableInput("microbatches", "false", "true, for add and finish");
   if (spent)
     throw UnusableInput("microbatches", "sums that were released, or clipped before replace", "clear, then add");
@@ -158,6 +168,7 @@ void DeviceGradient::replace(const PrivateGradient& release, gpu::StreamHandle s
 }
 
 void DeviceGradient::release(std::uint64_t batch, const DrawFrom& from, gpu::StreamHandle stream) {
+  state_->check_rule();
   if (batch > state_->most_examples) state_->norms_and_factors(batch, stream);  // throws before anything is claimed
   const TakenDraws taken = state_->take(from);
   state_->norms_and_factors(batch, stream);

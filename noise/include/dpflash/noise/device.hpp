@@ -20,7 +20,7 @@ namespace dpflash::noise {
 /// Noise for CUDA graphs: a captured launch, replayed, draws at the next step each time. Steps [first_step, first_step
 /// + count) are set aside; a launch counts its own replays in device memory, moves on by itself, and past the last step
 /// gives NaN (integers: the most negative one) in place of data, so that no noise is used twice and nothing is left
-/// without. Replays must not overlap in time.
+/// without. Replays must not overlap in time, and the object must outlive every graph that captured a launch of it.
 class GraphSteps {
  public:
   /// `stream`: the stream of draws. `count` in [1, 2^24]; first_step + count at most 2^32 - 1. `launches`: how many

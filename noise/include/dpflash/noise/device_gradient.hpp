@@ -26,6 +26,7 @@ class DeviceGradient {
   ~DeviceGradient();
 
   /// Another clipping norm or noise for the same tensors, as adaptive clipping wants each step. Waits for `stream`.
+  /// When it throws DeviceError, so do release, add and finish until it has succeeded: rules would be mixed.
   void replace(const PrivateGradient& release, gpu::StreamHandle stream);
 
   /// out[t][j] = (sum over b < batch of f_b g[b][t][j] + scale z) / denominator, as PrivateGradient::release.

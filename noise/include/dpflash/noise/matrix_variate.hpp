@@ -22,7 +22,8 @@ class MatrixVariate {
   /// Symmetric positive definite matrices, row-major: rows x rows and columns x columns, both up to 4096; `clip` finite
   /// and positive; a Gaussian calibration. Throws UnusableInput for these, for asymmetry above 1e-12 of the diagonal,
   /// for a factor whose certified condition exceeds kMostCondition, and where |A|_F |B|_F or |A^-1|_F |B^-1|_F exceeds
-  /// 2^96 (A Z B^T would vanish or overflow as floats: put the size into `clip`). Cost: rows^3 + columns^3.
+  /// 2^96 (A Z B^T would vanish or overflow as floats: put the size into `clip`). Directions that get less than 2^-24
+  /// of the strongest noise drown in the rounding of floats (mechanisms.hpp). Cost: rows^3 + columns^3.
   MatrixVariate(std::span<const double> row_covariance, std::size_t rows, std::span<const double> column_covariance,
                 std::size_t columns, double clip, const Calibration& calibration);
 

@@ -2,6 +2,7 @@
 #include "draw/laplace.hpp"
 #include "kernels/noise.hpp"
 #include "kernels/normals.cuh"
+#include "kernels/sources.hpp"
 
 namespace dpflash::gpu {
 
@@ -13,19 +14,6 @@ template <class Source>
 void fill_normal_of(const Draws& draws, float* out, std::uint64_t size, StreamHandle stream);
 
 namespace {
-
-/// Calls act with the generator's type.
-template <class Act>
-void with_source(draw::Bits bits, Act&& act) {
-  switch (bits) {
-    case draw::Bits::philox:
-      return act(draw::Philox{});
-    case draw::Bits::chacha12:
-      return act(draw::ChaCha<12>{});
-    case draw::Bits::chacha20:
-      return act(draw::ChaCha<20>{});
-  }
-}
 
 template <class Scale>
 void add_normal_with(const Draws& draws, Element element, void* data, std::uint64_t size, const Scale& scale,

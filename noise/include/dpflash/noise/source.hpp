@@ -35,10 +35,11 @@ class ReusedNoise : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-/// A key and the record of what was drawn with it. Moves, does not copy; the key is wiped when it goes. What was moved
-/// from may be assigned to or destroyed, nothing else. A forked process has a copy of both: parent and child draw the
-/// same noise where they claim the same positions, and neither sees it. One thread at a time. Layout of the draws and
-/// what is proven about them: docs/math/randomness.md.
+/// A key and the record of what was drawn with it. Moves, does not copy; the key is wiped when it goes (copies that a
+/// launch's parameters or a thread's stack hold for a time are not). What was moved from may be assigned to or
+/// destroyed, nothing else. A forked process has a copy of both: parent and child draw the same noise where they claim
+/// the same positions, and neither sees it. One thread at a time. Layout of the draws and what is proven about them:
+/// docs/math/randomness.md.
 class NoiseSource {
  public:
   /// A fresh 256-bit key from the operating system. Throws std::system_error when there is none.

@@ -1,7 +1,8 @@
 # CUDA language set-up: on when nvcc is found, unless DPFLASH_CUDA says otherwise.
 include(CheckLanguage)
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real CACHE STRING "CUDA architectures to build for")
+  # The PTX of 8.0 is there for devices newer than these.
+  set(CMAKE_CUDA_ARCHITECTURES 80 90a-real CACHE STRING "CUDA architectures to build for")
 endif()
 if(DPFLASH_CUDA STREQUAL "AUTO")
   check_language(CUDA)

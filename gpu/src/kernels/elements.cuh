@@ -18,6 +18,8 @@ struct Four<float> {
   float4 v;
   __device__ __forceinline__ static Four load(const float* p) { return {__ldcs(reinterpret_cast<const float4*>(p))}; }
   __device__ __forceinline__ void store(float* p) const { __stcs(reinterpret_cast<float4*>(p), v); }
+  /// Some of the bits.
+  __device__ __forceinline__ std::uint32_t word() const { return __float_as_uint(v.x); }
   __device__ __forceinline__ void unpack(float (&x)[4]) const {
     x[0] = v.x;
     x[1] = v.y;
@@ -34,6 +36,7 @@ struct Four<__nv_bfloat16> {
     return {__ldcs(reinterpret_cast<const uint2*>(p))};
   }
   __device__ __forceinline__ void store(__nv_bfloat16* p) const { __stcs(reinterpret_cast<uint2*>(p), v); }
+  __device__ __forceinline__ std::uint32_t word() const { return v.x; }
   __device__ __forceinline__ void unpack(float (&x)[4]) const {
     x[0] = __uint_as_float(v.x << 16);
     x[1] = __uint_as_float(v.x & 0xffff0000u);
@@ -54,6 +57,7 @@ struct Four<__half> {
   uint2 v;
   __device__ __forceinline__ static Four load(const __half* p) { return {__ldcs(reinterpret_cast<const uint2*>(p))}; }
   __device__ __forceinline__ void store(__half* p) const { __stcs(reinterpret_cast<uint2*>(p), v); }
+  __device__ __forceinline__ std::uint32_t word() const { return v.x; }
   __device__ __forceinline__ static float2 both(std::uint32_t bits) {
     return __half22float2(*reinterpret_cast<const __half2*>(&bits));
   }

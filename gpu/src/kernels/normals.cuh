@@ -21,10 +21,12 @@ struct DrawRun {
 template <class Source>
 using Layout = draw::NormalLayout<Source>;
 
-/// The lane's draws of a group; false when a radius is rare, and its pair is missing.
+/// The lane's draws of a group; false when a radius is rare, and its pair is missing. `loaded` is what was loaded to be
+/// used with them: its bits decide nothing, but without a use here the compiler moves the loads behind the draws.
 template <class Source>
 __device__ __forceinline__ bool usual_normals(const DrawRun<Source>& run, std::uint32_t step, std::uint64_t group,
-                                              std::uint32_t lane, float (&z)[4 * Layout<Source>::quads]) {
+                                              std::uint32_t lane, float (&z)[4 * Layout<Source>::quads],
+                                              std::uint32_t loaded = 0) {
   std::uint32_t x[Source::words * Layout<Source>::blocks];
 #pragma unroll
   for (int b = 0; b < Layout<Source>::blocks; ++b) {
@@ -35,7 +37,7 @@ __device__ __forceinline__ bool usual_normals(const DrawRun<Source>& run, std::u
 #pragma unroll
     for (int i = 0; i < Source::words; ++i) x[b * Source::words + i] = words[i];
   }
-  std::uint32_t rarest = 0xffffffffu;
+  std::uint32_t rarest = loaded | draw::kNormalRareBelow;
 #pragma unroll
   for (int q = 0; q < Layout<Source>::quads; ++q) {
     const std::uint32_t* const w = &x[3 * q];

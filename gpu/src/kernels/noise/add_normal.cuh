@@ -131,9 +131,14 @@ __global__ void __launch_bounds__(64, 16)
   T* const p = data + begin + lane * 4;
   constexpr bool overwrite = std::is_same_v<Scale, Overwrite>;
   Four<T> old[quads];
+  std::uint32_t loaded = 0;
   if constexpr (!overwrite) {
 #pragma unroll
-    for (int q = 0; q < quads; ++q) old[q] = load_four<aligned>(p + q * 128);
+    for (int q = 0; q < quads; ++q) {
+      old[q] = load_four<aligned>(p + q * 128);
+      // Worth its instructions where the draws are the cheaper part.
+      if constexpr (std::is_same_v<Source, draw::Philox>) loaded ^= old[q].word();
+    }
   }
   // Looked up while the data come; used last.
   const auto group_scale = scale_of_group(scale, begin, length, whole);
@@ -141,7 +146,7 @@ __global__ void __launch_bounds__(64, 16)
 #pragma unroll
   for (int q = 0; q < quads; ++q) scales[q] = four_scales<aligned>(group_scale, begin + lane * 4 + q * 128);
   float z[4 * quads];
-  if (!usual_normals<Source>(run, step, group, lane, z) || !whole) {
+  if (!usual_normals<Source>(run, step, group, lane, z, loaded) || !whole) {
     careful_lane<Source, T, Scale>(data, size, run, scale, step, fault, group, lane);
     return;
   }

@@ -18,6 +18,7 @@ enum class Use : std::uint32_t {
   grid_normal = 2,    ///< two words a draw
   uniform_bits = 3,   ///< a plain sequence of words for the host's exact samplers
   poisson_batch = 4,  ///< which records take part in a step
+  attention = 5,      ///< three words for four draws, laid out as matrix accumulators
 };
 
 /// 256 bits as eight little-endian words; Philox uses the first two.

@@ -117,6 +117,23 @@ TEST_CASE("what was drawn is not drawn again") {
   CHECK_THROWS_AS(source.claim({0, 0, ~0ull}, 2), std::invalid_argument);
 }
 
+TEST_CASE("an attention output takes all of a stream and step, and nothing of other uses") {
+  auto source = NoiseSource::from_entropy();
+  source.claim({1, 2, 0}, std::uint64_t{1} << 56);
+  source.claim_attention(1, 2);
+  CHECK_THROWS_AS(source.claim_attention(1, 2), noise::ReusedNoise);
+  CHECK_THROWS_AS(source.claim_attention(1, 0, 3), noise::ReusedNoise);
+  source.claim_attention(2, 2);
+  source.claim_attention(1, 0, 2);
+  source.claim_attention(1, 3, 4);
+  source.claim_attention(1, 5, 0);
+  for (std::uint32_t step = 0; step < 7; ++step) CHECK_THROWS_AS(source.claim_attention(1, step), noise::ReusedNoise);
+  source.claim_attention(1, 7);
+  source.claim_attention(1, ~std::uint32_t{0});
+  CHECK_THROWS_AS(source.claim_attention(1, ~std::uint32_t{0}, 2), std::invalid_argument);
+  source.claim({1, 7, 0}, 1);
+}
+
 TEST_CASE("a source of another's key draws the same") {
   auto one = NoiseSource::from_entropy();
   auto two = NoiseSource::from_key(one.generator(), one.key());

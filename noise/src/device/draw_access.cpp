@@ -45,16 +45,9 @@ GraphSteps::GraphSteps(std::uint32_t stream, std::uint32_t first_step, std::uint
   gpu::synchronise(queue);
 }
 
-TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t first, std::span<const DrawRange> ranges) {
-  NoiseSource& source = *from.source_;
+TakenDraws DrawAccess::claimed(const DrawFrom& from, std::uint64_t first) {
+  const NoiseSource& source = *from.source_;
   GraphSteps* const steps = from.steps_;
-  if (steps != nullptr && steps->taken_ == steps->launches_)
-    throw accounting::UnusableInput("steps", "a launch more than the " + std::to_string(steps->launches_) + " planned",
-                                    "a GraphSteps with enough launches");
-  const std::uint32_t count = steps == nullptr ? 1 : steps->count_;
-  for (std::uint32_t i = 0; i < count; ++i)
-    for (const DrawRange& range : ranges)
-      source.claim({from.position_.stream, from.position_.step + i, range.first}, range.count);
   TakenDraws taken{
       {bits_of(source.generator()), key_words(source), from.position_.stream, from.position_.step, first, nullptr},
       nullptr};
@@ -63,6 +56,31 @@ TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t first, std::span
     taken.draws.device_step = taken.counter;
   }
   return taken;
+}
+
+std::uint32_t DrawAccess::steps_to_claim(const DrawFrom& from) {
+  const GraphSteps* const steps = from.steps_;
+  if (steps == nullptr) return 1;
+  if (steps->taken_ == steps->launches_)
+    throw accounting::UnusableInput("steps", "a launch more than the " + std::to_string(steps->launches_) + " planned",
+                                    "a GraphSteps with enough launches");
+  return steps->count_;
+}
+
+TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t first, std::span<const DrawRange> ranges) {
+  const std::uint32_t count = steps_to_claim(from);
+  for (std::uint32_t i = 0; i < count; ++i)
+    for (const DrawRange& range : ranges)
+      from.source_->claim({from.position_.stream, from.position_.step + i, range.first}, range.count);
+  return claimed(from, first);
+}
+
+TakenDraws DrawAccess::take_attention(const DrawFrom& from) {
+  if (from.position_.first != 0)
+    throw accounting::UnusableInput("position.first", std::to_string(from.position_.first),
+                                    "0: an attention output has all draws of its stream and step");
+  from.source_->claim_attention(from.position_.stream, from.position_.step, steps_to_claim(from));
+  return claimed(from, 0);
 }
 
 TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t skip, std::uint64_t count) {

@@ -21,8 +21,16 @@ struct DrawAccess {
   static TakenDraws take(const DrawFrom& from, std::uint64_t first, std::span<const DrawRange> ranges);
   /// Claims draws position.first + skip + [0, count).
   static TakenDraws take(const DrawFrom& from, std::uint64_t skip, std::uint64_t count);
+  /// Claims all attention draws of the step, or of every step of a graph. position.first must be 0.
+  static TakenDraws take_attention(const DrawFrom& from);
   /// To be called after the launch: moves a graph's counter on.
   static void launched(const TakenDraws& taken, gpu::StreamHandle stream);
+
+ private:
+  /// Steps that a call draws at; refuses a graph's launch too many.
+  static std::uint32_t steps_to_claim(const DrawFrom& from);
+  /// What the kernel is told, after the claim.
+  static TakenDraws claimed(const DrawFrom& from, std::uint64_t first);
 };
 
 }  // namespace dpflash::noise

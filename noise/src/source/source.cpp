@@ -18,6 +18,26 @@ namespace {
 
 constexpr std::uint64_t kLastIndex = std::uint64_t{1} << 56;
 
+/// Ranges of numbers, begin -> end: disjoint, never adjacent.
+using Ranges = std::map<std::uint64_t, std::uint64_t>;
+
+/// Adds [begin, end), which is not empty; false, and nothing changed, when a part of it was there.
+bool add_range(Ranges& ranges, std::uint64_t begin, std::uint64_t end) {
+  auto next = ranges.lower_bound(begin);
+  const bool overlaps_next = next != ranges.end() && next->first < end;
+  const bool overlaps_previous = next != ranges.begin() && std::prev(next)->second > begin;
+  if (overlaps_next || overlaps_previous) return false;
+  const bool joins_next = next != ranges.end() && next->first == end;
+  if (joins_next) end = next->second;
+  // Marked before anything is forgotten: emplace may throw.
+  if (next != ranges.begin() && std::prev(next)->second == begin)
+    std::prev(next)->second = end;
+  else
+    ranges.emplace_hint(next, begin, end);
+  if (joins_next) ranges.erase(next);
+  return true;
+}
+
 void fill_from_system(std::span<std::byte> out) {
   std::size_t done = 0;
   while (done < out.size()) {
@@ -61,8 +81,10 @@ struct NoiseSource::State {
 
   Generator generator;
   std::array<std::byte, 32> key{};
-  /// Used ranges of each (stream, step): begin -> end, disjoint, never adjacent.
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::map<std::uint64_t, std::uint64_t>> used;
+  /// Used indices of each (stream, step).
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Ranges> used;
+  /// Steps whose attention draws were used, of each stream.
+  std::map<std::uint32_t, Ranges> attention;
 };
 
 NoiseSource::NoiseSource(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -101,24 +123,24 @@ void NoiseSource::claim(const Position& position, std::uint64_t count) {
                                     std::to_string(position.first) + " with " + std::to_string(count) + " draws",
                                     "first + count at most 2^56");
   if (count == 0) return;
-  std::uint64_t begin = position.first;
-  std::uint64_t end = begin + count;
-  auto& ranges = state_->used[{position.stream, position.step}];
-  auto next = ranges.lower_bound(begin);
-  const bool overlaps_next = next != ranges.end() && next->first < end;
-  const bool overlaps_previous = next != ranges.begin() && std::prev(next)->second > begin;
-  if (overlaps_next || overlaps_previous)
-    throw ReusedNoise("draws [" + std::to_string(begin) + ", " + std::to_string(end) + ") of stream " +
+  const std::uint64_t end = position.first + count;
+  if (!add_range(state_->used[{position.stream, position.step}], position.first, end))
+    throw ReusedNoise("draws [" + std::to_string(position.first) + ", " + std::to_string(end) + ") of stream " +
                       std::to_string(position.stream) + " at step " + std::to_string(position.step) +
                       " were used before; a new step, stream or range is needed");
-  const bool joins_next = next != ranges.end() && next->first == end;
-  if (joins_next) end = next->second;
-  // Marked before anything is forgotten: emplace may throw.
-  if (next != ranges.begin() && std::prev(next)->second == begin)
-    std::prev(next)->second = end;
-  else
-    ranges.emplace_hint(next, begin, end);
-  if (joins_next) ranges.erase(next);
+}
+
+void NoiseSource::claim_attention(std::uint32_t stream, std::uint32_t first_step, std::uint32_t count) {
+  const std::uint64_t end = std::uint64_t{first_step} + count;
+  if (end > std::uint64_t{1} << 32)
+    throw accounting::UnusableInput("first_step",
+                                    std::to_string(first_step) + " with " + std::to_string(count) + " steps",
+                                    "first_step + count at most 2^32");
+  if (count == 0) return;
+  if (!add_range(state_->attention[stream], first_step, end))
+    throw ReusedNoise("attention noise of stream " + std::to_string(stream) + " at steps [" +
+                      std::to_string(first_step) + ", " + std::to_string(end) +
+                      ") was used before; a new step or stream is needed");
 }
 
 void NoiseSource::normal(std::span<float> out, const Position& position) {

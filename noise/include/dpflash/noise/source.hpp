@@ -63,6 +63,12 @@ class NoiseSource {
   /// number of gaps, not of draws.
   void claim(const Position& position, std::uint64_t count);
 
+  /// Marks the attention draws of `stream` at steps [first_step, first_step + count) as used: one attention output
+  /// takes all of a (stream, step), whatever its size. They come from counters that no other use has, so `claim` knows
+  /// nothing of them. Throws ReusedNoise, with nothing marked, when one of the steps was used for attention before with
+  /// this source; UnusableInput when first_step + count exceeds 2^32. Memory grows with the gaps between steps.
+  void claim_attention(std::uint32_t stream, std::uint32_t first_step, std::uint32_t count = 1);
+
   /// Standard normal draws, claimed. Multithreaded above 2^16 draws.
   void normal(std::span<float> out, const Position& position);
   /// Standard Laplace draws (scale 1), claimed.

@@ -44,7 +44,7 @@ struct ForwardTensors {
 
 /// Public numbers of one call. Beyond what shape.hpp allows, a launch asks for: heads at most 256, kv_heads at most
 /// 128, head_dim a multiple of 8 in [8, 256], sequences times heads at most 2^22, at most 2^31 - 1 rows in packed
-/// tensors; clips, softcap and |scale| in [2^-60, 2^60]; |scale| C_q C_k, or what the softcap leaves of it, within the
+/// tensors; clips, softcap and |scale| in [2^-40, 2^40]; |scale| C_q C_k, or what the softcap leaves of it, within the
 /// element's range, and exp(largest score) times the most keys times C_v at most e^88, so that sums do not overflow.
 struct ForwardOptions {
   Shape shape;

@@ -1,0 +1,162 @@
+/* The C interface of dpflash: what other languages call. Strict C99; nothing here throws or aborts.
+ *
+ * Status. Every function that can fail returns an int: DPF_OK (0) or a DPF_ERROR_ code. dpf_status_text() names a code;
+ * dpf_last_error() gives the reason of this thread's last failure in one line. Codes are only ever added. A call that
+ * fails leaves what it would have written as it was, except where its comment says otherwise.
+ *
+ * Structs. Every public struct begins with struct_size and abi_version and has no padding. Start from its _INIT macro,
+ * or its _init function, which writes the same bytes. Later versions add fields at the end: a program keeps working
+ * with a newer library, which gives the fields that the program does not know their defaults; a program built for a
+ * newer ABI is refused (DPF_ERROR_UNSUPPORTED) by an older library.
+ *
+ * Handles are opaque, owned by the caller and released by their _free function, which takes NULL. Different handles may
+ * be used by different threads at once; one handle by one thread at a time, unless its comment says otherwise.
+ *
+ * Texts that go in are UTF-8 with a length in bytes, and need no 0 at the end. Texts that come out go to a buffer of
+ * the caller, ended by 0: *size is set to the bytes needed with that 0, also when the buffer is too small
+ * (DPF_ERROR_BUFFER_TOO_SMALL; nothing else is written). A NULL buffer with capacity 0 asks for the size alone; the
+ * answer is worked out each time, so a first try with some kilobytes is the better way. size may be NULL when the
+ * buffer is not.
+ */
+#ifndef DPFLASH_DPFLASH_H
+#define DPFLASH_DPFLASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DPF_API __attribute__((visibility("default")))
+
+/* Version of the structs below. */
+#define DPF_ABI_VERSION 1
+
+enum {
+  DPF_OK = 0,
+  DPF_ERROR_UNUSABLE_INPUT = 1,   /* the reason names the field, its value and what is allowed */
+  DPF_ERROR_NOT_COMPUTABLE = 2,   /* a well-formed question without a sound answer */
+  DPF_ERROR_UNSUPPORTED = 3,      /* not in this build, or asked by a program of a later ABI */
+  DPF_ERROR_REUSED_NOISE = 4,     /* draws were asked for that had been used before */
+  DPF_ERROR_DEVICE = 5,           /* a CUDA call failed, or there is no device */
+  DPF_ERROR_OUT_OF_MEMORY = 6,    /* host memory */
+  DPF_ERROR_SYSTEM = 7,           /* the operating system refused, e.g. has no entropy */
+  DPF_ERROR_BUFFER_TOO_SMALL = 8, /* *size says how much is needed */
+  DPF_ERROR_INTERNAL = 9          /* a bug of this library */
+};
+
+/* A few words for a status code, e.g. "unusable input"; "unknown status" for others. Static text, never NULL. */
+DPF_API const char* dpf_status_text(int status);
+
+/* Why this thread's last failing call failed: one line, at most 1023 bytes; empty before any failure. Calls that
+ * succeed leave it. Valid until the thread's next failure. */
+DPF_API const char* dpf_last_error(void);
+
+/* "0.1.0". Static text. */
+DPF_API const char* dpf_version(void);
+
+/* DPF_ABI_VERSION of the library, to be compared with the program's. */
+DPF_API uint32_t dpf_abi_version(void);
+
+/* 1 in builds with the CUDA parts, else 0. Says nothing about devices. */
+DPF_API int dpf_has_cuda(void);
+
+/* ---- Accounting ------------------------------------------------------------------------------------------------- */
+
+enum { DPF_ACCOUNTANT_PLD = 0, DPF_ACCOUNTANT_RDP = 1, DPF_ACCOUNTANT_BASIC = 2 };
+enum { DPF_ENGINE_AUTO = 0, DPF_ENGINE_LATTICE = 1, DPF_ENGINE_INVERSION = 2 };
+enum { DPF_ADD_OR_REMOVE_ONE = 0, DPF_REPLACE_ONE = 1, DPF_REPLACE_SPECIAL = 2, DPF_ADD_ONE = 3, DPF_REMOVE_ONE = 4 };
+
+/* How a question is answered. */
+typedef struct dpf_options {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  int32_t accountant;    /* DPF_ACCOUNTANT_: pld is certified from both sides, rdp and basic from above */
+  int32_t engine;        /* DPF_ENGINE_: pld only */
+  double relative_width; /* (upper - lower) / upper asked of pld's bracket, in [1e-12, 1] */
+} dpf_options;
+
+#define DPF_OPTIONS_INIT \
+  { sizeof(dpf_options), DPF_ABI_VERSION, DPF_ACCOUNTANT_PLD, DPF_ENGINE_AUTO, 1e-4 }
+DPF_API int dpf_options_init(dpf_options* options, uint32_t abi_version);
+
+/* Certified epsilon of a plan at `delta` in (0, 1). `plan` is the JSON document of a plan, as `dpflash epsilon
+ * --events` reads it, at most 16 MiB. `options` may be NULL. The answer is one JSON object:
+ *   {"accountant":"pld","engine":"inversion","adjacency":"add-or-remove-one","delta":1e-05,
+ *    "epsilon":{"lower":6.18770,"estimate":6.18771,"upper":6.18773},"seconds":0.004}
+ * lower is rounded down and upper up; upper is the end to publish. Infinite ends are null, with "unbounded":true inside
+ * the bracket. "engine" is there with pld only; rdp adds "order" (null when infinite).
+ * Errors: UNUSABLE_INPUT, NOT_COMPUTABLE. Thread-safe. Cost: 0.1 ms, up to about 2 s for the hardest plans. */
+DPF_API int dpf_epsilon_json(const char* plan, size_t plan_length, double delta, const dpf_options* options,
+                             char* buffer, size_t capacity, size_t* size);
+
+/* Certified delta of a plan at `epsilon`, any finite number; otherwise as dpf_epsilon_json, with "epsilon" a number and
+ * "delta" the bracket. */
+DPF_API int dpf_delta_json(const char* plan, size_t plan_length, double epsilon, const dpf_options* options,
+                           char* buffer, size_t capacity, size_t* size);
+
+/* The value of one field with which the plan just meets (target_epsilon > 0, delta): `plan` holds null in exactly one
+ * noise_multiplier, count or rate. Least noise, most steps or highest rate, on the safe side and verified:
+ *   {"solve":"noise-multiplier","value":1.0334,"epsilon":{...},"delta":1e-05,"seconds":0.01,"engine":"inversion",
+ *    "adjacency":"add-or-remove-one"}
+ * The bracket is the plan's epsilon at exactly this value; its upper end is at most the target. Accountant pld only.
+ * Errors: UNUSABLE_INPUT, NOT_COMPUTABLE (no value meets the target, or all do). Thread-safe. */
+DPF_API int dpf_calibrate_json(const char* plan, size_t plan_length, double target_epsilon, double delta,
+                               const dpf_options* options, char* buffer, size_t capacity, size_t* size);
+
+/* ---- Noise ------------------------------------------------------------------------------------------------------ */
+
+/* A certified interval: lower <= truth <= upper; upper may be infinite. */
+typedef struct dpf_bracket {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  double lower;
+  double estimate; /* not certified */
+  double upper;    /* the end to publish */
+} dpf_bracket;
+
+#define DPF_BRACKET_INIT \
+  { sizeof(dpf_bracket), DPF_ABI_VERSION, 0, 0, 0 }
+DPF_API int dpf_bracket_init(dpf_bracket* bracket, uint32_t abi_version);
+
+/* How often a mechanism is released, on which share of the records, and what neighbours are. */
+typedef struct dpf_releases {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  int64_t count;     /* in [1, 1e12] */
+  double rate;       /* Poisson sampling, in (0, 1]; 1: every record takes part */
+  int32_t adjacency; /* DPF_ADD_OR_REMOVE_ONE, ... */
+  int32_t reserved;  /* 0 */
+} dpf_releases;
+
+#define DPF_RELEASES_INIT \
+  { sizeof(dpf_releases), DPF_ABI_VERSION, 1, 1, DPF_ADD_OR_REMOVE_ONE, 0 }
+DPF_API int dpf_releases_init(dpf_releases* releases, uint32_t abi_version);
+
+/* A noise multiplier with the certificate of what it costs. Never changes: any number of threads may read one. */
+typedef struct dpf_calibration dpf_calibration;
+
+/* Least Gaussian noise for (target_epsilon > 0, delta) over `releases` (NULL: one release of every record). On failure
+ * *calibration is NULL. Errors: UNUSABLE_INPUT, NOT_COMPUTABLE. */
+DPF_API int dpf_calibration_gaussian_for(double target_epsilon, double delta, const dpf_releases* releases,
+                                         dpf_calibration** calibration);
+/* Gaussian noise as stated, noise_multiplier in [1e-3, 1e9], with what it costs at `delta`; otherwise as above. */
+DPF_API int dpf_calibration_gaussian_stated(double noise_multiplier, double delta, const dpf_releases* releases,
+                                            dpf_calibration** calibration);
+DPF_API void dpf_calibration_free(dpf_calibration* calibration);
+
+/* Standard deviation of the noise over one record's clipping norm. */
+DPF_API int dpf_calibration_noise_multiplier(const dpf_calibration* calibration, double* noise_multiplier);
+/* Epsilon of the releases at the calibration's delta. */
+DPF_API int dpf_calibration_epsilon(const dpf_calibration* calibration, dpf_bracket* epsilon);
+/* All of it as one JSON object: family, noise_multiplier, accountant, engine, delta, epsilon {lower, upper}, event,
+ * plan. */
+DPF_API int dpf_calibration_certificate_json(const dpf_calibration* calibration, char* buffer, size_t capacity,
+                                             size_t* size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,114 @@
+#include <dpflash/dpflash.h>
+
+#include <cmath>
+#include <dpflash/accounting/error.hpp>
+#include <dpflash/noise/calibration.hpp>
+
+#include "guard.hpp"
+#include "handles.hpp"
+#include "structs.hpp"
+
+namespace dpflash::c {
+namespace {
+
+using accounting::Adjacency;
+using accounting::UnusableInput;
+
+constexpr dpf_releases kReleases = DPF_RELEASES_INIT;
+constexpr dpf_bracket kBracket = DPF_BRACKET_INIT;
+
+Adjacency adjacency_of(std::int32_t adjacency) {
+  switch (adjacency) {
+    case DPF_ADD_OR_REMOVE_ONE:
+      return Adjacency::add_or_remove_one;
+    case DPF_REPLACE_ONE:
+      return Adjacency::replace_one;
+    case DPF_REPLACE_SPECIAL:
+      return Adjacency::replace_special;
+    case DPF_ADD_ONE:
+      return Adjacency::add_one;
+    case DPF_REMOVE_ONE:
+      return Adjacency::remove_one;
+    default:
+      throw UnusableInput("releases.adjacency", std::to_string(adjacency), "0 to 4, a constant of dpflash.h");
+  }
+}
+
+noise::Releases read_releases(const dpf_releases* given) {
+  const dpf_releases releases = read_struct(given, kReleases, "releases");
+  if (releases.reserved != 0) throw UnusableInput("releases.reserved", std::to_string(releases.reserved), "0");
+  return {.count = releases.count,
+          .rate = accounting::SamplingRate(releases.rate),
+          .adjacency = adjacency_of(releases.adjacency)};
+}
+
+template <class Make>
+int make_calibration(dpf_calibration** calibration, const Make& make) {
+  if (calibration != nullptr) *calibration = nullptr;
+  return guard([&] {
+    require(calibration, "calibration");
+    *calibration = new dpf_calibration{make()};
+  });
+}
+
+}  // namespace
+}  // namespace dpflash::c
+
+using namespace dpflash::c;
+using dpflash::accounting::Delta;
+using dpflash::accounting::Epsilon;
+
+int dpf_bracket_init(dpf_bracket* bracket, uint32_t abi_version) {
+  return guard([&] { init_struct(bracket, kBracket, abi_version, "bracket"); });
+}
+
+int dpf_releases_init(dpf_releases* releases, uint32_t abi_version) {
+  return guard([&] { init_struct(releases, kReleases, abi_version, "releases"); });
+}
+
+int dpf_calibration_gaussian_for(double target_epsilon, double delta, const dpf_releases* releases,
+                                 dpf_calibration** calibration) {
+  return make_calibration(calibration, [&] {
+    return dpflash::noise::Calibration::gaussian_for(Epsilon(target_epsilon), Delta(delta), read_releases(releases));
+  });
+}
+
+int dpf_calibration_gaussian_stated(double noise_multiplier, double delta, const dpf_releases* releases,
+                                    dpf_calibration** calibration) {
+  return make_calibration(calibration, [&] {
+    return dpflash::noise::Calibration::gaussian_stated(dpflash::accounting::NoiseMultiplier(noise_multiplier),
+                                                        Delta(delta), read_releases(releases));
+  });
+}
+
+void dpf_calibration_free(dpf_calibration* calibration) { delete calibration; }
+
+int dpf_calibration_noise_multiplier(const dpf_calibration* calibration, double* noise_multiplier) {
+  return guard([&] {
+    require(calibration, "calibration");
+    require(noise_multiplier, "noise_multiplier");
+    *noise_multiplier = calibration->value.noise_multiplier();
+  });
+}
+
+int dpf_calibration_epsilon(const dpf_calibration* calibration, dpf_bracket* epsilon) {
+  return guard([&] {
+    require(calibration, "calibration");
+    require(epsilon, "epsilon");
+    dpf_bracket out = read_struct(epsilon, kBracket, "epsilon");
+    const dpflash::accounting::Bracket& bracket = calibration->value.epsilon();
+    out.lower = bracket.lower;
+    out.estimate = bracket.estimate;
+    out.upper = bracket.upper;
+    std::memcpy(epsilon, &out, epsilon->struct_size);
+  });
+}
+
+int dpf_calibration_certificate_json(const dpf_calibration* calibration, char* buffer, size_t capacity, size_t* size) {
+  return guard([&] {
+    require(calibration, "calibration");
+    const TextTarget target{buffer, capacity, size};
+    target.check();
+    target.write(calibration->value.certificate());
+  });
+}

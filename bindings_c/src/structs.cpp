@@ -1,0 +1,54 @@
+#include "structs.hpp"
+
+#include <dpflash/dpflash.h>
+
+#include <dpflash/accounting/error.hpp>
+
+#include "errors.hpp"
+
+namespace dpflash::c {
+
+using accounting::UnusableInput;
+
+void require(const void* pointer, const char* field) {
+  if (pointer == nullptr) throw UnusableInput(field, "NULL", "a pointer");
+}
+
+void check_header(const char* name, std::uint32_t struct_size, std::uint32_t abi_version, std::size_t first_size,
+                  std::size_t size) {
+  if (abi_version > DPF_ABI_VERSION) {
+    throw Unsupported(std::string(name) + ".abi_version: " + std::to_string(abi_version) +
+                      " is of a later library; this one has ABI version " + std::to_string(DPF_ABI_VERSION));
+  }
+  if (abi_version == 0)
+    throw UnusableInput(std::string(name) + ".abi_version", "0", "DPF_ABI_VERSION (use the _INIT macro)");
+  if (struct_size < first_size || struct_size > size) {
+    throw UnusableInput(std::string(name) + ".struct_size", std::to_string(struct_size),
+                        "sizeof of the struct (use the _INIT macro)");
+  }
+}
+
+std::string_view read_text(const char* text, std::size_t length, const char* field) {
+  if (length == 0) return {};
+  require(text, field);
+  return {text, length};
+}
+
+void TextTarget::check() const {
+  if (buffer == nullptr && size == nullptr) throw UnusableInput("buffer", "NULL, as is size,", "one of them");
+  if (buffer == nullptr && capacity > 0)
+    throw UnusableInput("capacity", std::to_string(capacity), "0 with a NULL buffer");
+}
+
+void TextTarget::write(const std::string& text) const {
+  const std::size_t needed = text.size() + 1;
+  if (size != nullptr) *size = needed;
+  if (buffer == nullptr) return;
+  if (capacity < needed) {
+    throw BufferTooSmall("capacity: " + std::to_string(capacity) + " bytes; the answer needs " +
+                         std::to_string(needed));
+  }
+  std::memcpy(buffer, text.c_str(), needed);
+}
+
+}  // namespace dpflash::c

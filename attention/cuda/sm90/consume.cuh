@@ -1,0 +1,149 @@
+// What a warpgroup does with its 64 rows: scores, exponentials, values, and the noisy answer.
+#pragma once
+
+#include "sm90/factors.cuh"
+#include "sm90/noise.cuh"
+#include "sm90/products.cuh"
+
+namespace dpflash::attention::cuda {
+
+/// Two numbers in 16 bits, toward zero, the first in the low half.
+template <bool f16>
+__device__ __forceinline__ std::uint32_t pack_toward_zero(float low, float high) {
+  std::uint32_t bits;
+  if constexpr (f16)
+    asm("cvt.rz.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  else
+    asm("cvt.rz.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+template <bool f16>
+__device__ __forceinline__ std::uint32_t pack_nearest(float low, float high) {
+  std::uint32_t bits;
+  if constexpr (f16)
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  else
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+
+/// A thread's rows: lane / 4 and that plus 8 of its warp's 16.
+struct Rows {
+  int row[2];       ///< of the sequence
+  float factor[2];  ///< clip factor of q, times scale log2(e)
+  int low[2];       ///< visible keys [low, low + count)
+  unsigned count[2];
+  float sum[2];
+};
+
+/// c tanh(s / c) of a score in units of log2; absolute error 2e-7 c.
+__device__ __forceinline__ float capped(float e, float to_unit, float from_unit) {
+  // tanh(y) = 1 - 2 / (exp(2y) + 1)
+  const float y = __fmul_rn(e, to_unit);
+  const float t = exp2_approximate(y);
+  return __fmul_rn(from_unit, __fmaf_rn(-2.0f, __fdividef(1.0f, __fadd_rn(t, 1.0f)), 1.0f));
+}
+
+/// Scores to exponentials times the clip factor of v, and their row sums without it.
+template <class T, bool masked, bool softcap>
+__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], const float4* factors, int first_key,
+                                             Rows& rows) {
+  const int lane = static_cast<int>(threadIdx.x % 4);
+  [[maybe_unused]] const float to_unit = softcap ? __fdividef(2.0f, cap) : 0.0f;
+  [[maybe_unused]] const float from_unit = __fmul_rn(cap, 1.44269504f);
+#pragma unroll
+  for (int j = 0; j < T::keys / 8; ++j) {
+    const float4 f = factors[4 * j + lane];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int r = i / 2;
+      float e = __fmul_rn(__fmul_rn(s[4 * j + i], i % 2 == 0 ? f.x : f.y), rows.factor[r]);
+      if constexpr (softcap) e = capped(e, to_unit, from_unit);
+      if constexpr (masked) {
+        const int key = first_key + 8 * j + 2 * lane + i % 2;
+        if (static_cast<unsigned>(key - rows.low[r]) >= rows.count[r]) e = __int_as_float(0xff800000);
+      }
+      const float p = exp2_approximate(e);
+      rows.sum[r] = __fadd_rn(rows.sum[r], p);
+      s[4 * j + i] = __fmul_rn(p, i % 2 == 0 ? f.z : f.w);
+    }
+  }
+}
+
+/// Clip factors of the warpgroup's rows of q; rows that count as zero are zeroed where they lie.
+template <class T, bool f16>
+__device__ __forceinline__ void query_factors(const LaunchNumbers& n, const Work& w, char* q, int warpgroup,
+                                              Rows& rows) {
+  const int thread = static_cast<int>(threadIdx.x % 128);
+  const int row = 64 * warpgroup + thread / 2;
+  const int half = thread % 2;
+  float sum = 0;
+  // A row is 8 chunks of 16 bytes a panel, swizzled by its number; two threads a row.
+#pragma unroll
+  for (int p = 0; p < T::panels; ++p) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      const int chunk = (4 * half + c) ^ (row % 8);
+      sum = __fadd_rn(sum,
+                      squares<f16>(*reinterpret_cast<const uint4*>(q + p * (T::rows * 128) + row * 128 + chunk * 16)));
+    }
+  }
+  sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 1));
+  const int kv_head = w.head / n.group;
+  const float factor = clip_factor(sum, n.clip_q.value[kv_head], T::width);
+  if (factor == 0.0f) {
+#pragma unroll
+    for (int p = 0; p < T::panels; ++p)
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        *reinterpret_cast<uint4*>(q + p * (T::rows * 128) + row * 128 + (4 * half + c) * 16) = make_uint4(0, 0, 0, 0);
+  }
+  if (n.clipped != nullptr && half == 0 && factor < 1.0f && w.first + row < w.rows)
+    atomicAdd(n.clipped + 3 * kv_head, 1ull);
+  fence_async_proxy();
+  wait_named(4 + warpgroup, 128);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+#pragma unroll
+  for (int r = 0; r < 2; ++r)
+    rows.factor[r] = __fmul_rn(__shfl_sync(0xffffffffu, factor, 2 * (lane / 4 + 8 * r)), n.scale_log2);
+}
+
+/// Of a pair, the first goes to the neighbour at `distance` when this lane's bit is set, else the second.
+__device__ __forceinline__ void exchange(std::uint32_t& first, std::uint32_t& second, int distance) {
+  const bool upper = (threadIdx.x & static_cast<unsigned>(distance)) != 0;
+  const std::uint32_t got = __shfl_xor_sync(0xffffffffu, upper ? first : second, distance);
+  first = upper ? got : first;
+  second = upper ? second : got;
+}
+
+/// Four lanes with two columns each of four eighths give each lane one eighth: 16 bytes, written at once.
+__device__ __forceinline__ uint4 transpose_four(std::uint32_t x0, std::uint32_t x1, std::uint32_t x2,
+                                                std::uint32_t x3) {
+  exchange(x0, x1, 1);
+  exchange(x2, x3, 1);
+  exchange(x0, x2, 2);
+  exchange(x1, x3, 2);
+  return make_uint4(x0, x1, x2, x3);
+}
+
+/// One block of 32 columns of the answer, both rows of the thread.
+template <bool f16>
+__device__ __forceinline__ void store_block(const View& view, const LaunchNumbers& n, const Work& w, const Rows& rows,
+                                            int block, int eighths, const float (&x)[16]) {
+  const int lane = static_cast<int>(threadIdx.x % 4);
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const auto eighth = [&](int q) { return pack_nearest<f16>(x[4 * q + 2 * r], x[4 * q + 2 * r + 1]); };
+    const uint4 y = transpose_four(eighth(0), eighth(1), eighth(2), eighth(3));
+    const int column = 32 * block + 8 * lane;
+    if (rows.row[r] < w.rows && lane < eighths && column < n.head_dim) {
+      char* const to =
+          static_cast<char*>(view.data) + 2 * (w.batch * (n.cumulative_q != nullptr ? 0 : view.batch_stride) +
+                                               (static_cast<std::int64_t>(w.q_offset) + rows.row[r]) * view.row_stride +
+                                               w.head * view.head_stride + column);
+      *reinterpret_cast<uint4*>(to) = y;
+    }
+  }
+}
+
+}  // namespace dpflash::attention::cuda

@@ -1,0 +1,122 @@
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "dpflash/gpu/error.hpp"
+#include "draw/chacha.hpp"
+#include "draw/philox.hpp"
+#include "sm90/launch.hpp"
+#include "sm90/maps.hpp"
+
+namespace dpflash::attention::cuda {
+namespace {
+
+constexpr std::size_t align(std::size_t bytes) { return (bytes + 15) / 16 * 16; }
+
+struct Workspace {
+  std::size_t counters = 0;  ///< at 0: three counters and one flag a sequence and kv head, zeroed before the launch
+  std::size_t factors = 0;   ///< behind them
+};
+
+std::int64_t planes_of(const Forward& problem) { return std::int64_t{problem.batch} * problem.kv_heads; }
+
+Workspace workspace_of(const Forward& problem) {
+  const std::int64_t rows =
+      problem.cumulative_k != nullptr ? problem.total_k * problem.kv_heads : planes_of(problem) * problem.keys;
+  return {align(4 * static_cast<std::size_t>(3 + planes_of(problem))), 8 * static_cast<std::size_t>(rows)};
+}
+
+int right_limit(const Forward& problem) {
+  if (!problem.causal) return problem.window_right;
+  return problem.window_right < 0 ? 0 : std::min(0, problem.window_right);
+}
+
+LaunchNumbers numbers_of(const Forward& problem, void* workspace) {
+  LaunchNumbers n = {};
+  n.out = problem.out;
+  n.clean = problem.clean;
+  n.k = problem.k;
+  n.v = problem.v;
+  n.lse = problem.lse;
+  n.cumulative_q = problem.cumulative_q;
+  n.cumulative_k = problem.cumulative_k;
+  n.total_q = problem.total_q;
+  n.total_k = problem.total_k;
+  n.batch = problem.batch;
+  n.heads = problem.heads;
+  n.kv_heads = problem.kv_heads;
+  n.group = problem.heads / problem.kv_heads;
+  n.head_dim = problem.head_dim;
+  n.rows = problem.rows;
+  n.keys = problem.keys;
+  n.left = problem.window_left;
+  n.right = right_limit(problem);
+  n.chunks = (problem.keys + kChunkRows - 1) / kChunkRows;
+  n.all_chunks = static_cast<std::int32_t>(planes_of(problem)) * n.chunks;
+  n.scale_log2 = static_cast<float>(static_cast<double>(problem.scale) * 1.4426950408889634);
+  n.softcap = problem.softcap;
+  n.sigma_rows = problem.sigma_rows;
+  n.counters = static_cast<std::uint32_t*>(workspace);
+  n.ready = n.counters + 3;
+  n.factors = static_cast<char*>(workspace) + workspace_of(problem).counters;
+  n.clipped = problem.clipped;
+  n.clip_q = problem.clip_q;
+  n.clip_k = problem.clip_k;
+  n.clip_v = problem.clip_v;
+  n.sigma = problem.sigma;
+  return n;
+}
+
+template <class Source>
+void launch_width(const Forward& problem, Launch& launch, gpu::StreamHandle stream) {
+  const int width = *std::find_if(std::begin(kWidths), std::end(kWidths), [&](int w) { return w >= problem.head_dim; });
+  switch (width) {
+    case 64:
+      return launch_tile<64, Source>(problem, launch, stream);
+    case 80:
+      return launch_tile<80, Source>(problem, launch, stream);
+    case 96:
+      return launch_tile<96, Source>(problem, launch, stream);
+    case 128:
+      return launch_tile<128, Source>(problem, launch, stream);
+    case 192:
+      return launch_tile<192, Source>(problem, launch, stream);
+    default:
+      return launch_tile<256, Source>(problem, launch, stream);
+  }
+}
+
+}  // namespace
+
+std::size_t workspace_bytes_sm90(const Forward& problem) {
+  const Workspace w = workspace_of(problem);
+  return w.counters + align(w.factors);
+}
+
+bool takes_sm90(const Forward& problem) {
+  const auto writes = [](const View& view) {
+    return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && view.row_stride % 8 == 0 &&
+           view.head_stride % 8 == 0 && view.batch_stride % 8 == 0;
+  };
+  return problem.head_dim <= 256 && problem.head_dim % 8 == 0 && takes_view(problem.q, problem, true) &&
+         takes_view(problem.k, problem, false) && takes_view(problem.v, problem, false) && writes(problem.out) &&
+         (problem.clean.data == nullptr || writes(problem.clean));
+}
+
+void forward_sm90(const Forward& problem, void* workspace, gpu::StreamHandle stream) {
+  if (problem.rows == 0 || problem.batch == 0) return;
+  Launch launch = {};
+  launch.numbers = numbers_of(problem, workspace);
+  gpu::check(cudaMemsetAsync(workspace, 0, workspace_of(problem).counters, stream), "cudaMemsetAsync");
+  switch (problem.draws.bits) {
+    case draw::Bits::philox:
+      return launch_width<draw::Philox>(problem, launch, stream);
+    case draw::Bits::chacha12:
+      return launch_width<draw::ChaCha<12>>(problem, launch, stream);
+    case draw::Bits::chacha20:
+      return launch_width<draw::ChaCha<20>>(problem, launch, stream);
+  }
+}
+
+}  // namespace dpflash::attention::cuda

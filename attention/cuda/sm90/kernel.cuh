@@ -1,0 +1,442 @@
+// Attention on Hopper: one warpgroup brings tiles and factors, one draws noise, two compute.
+#pragma once
+
+#include "sm90/consume.cuh"
+
+namespace dpflash::attention::cuda {
+
+template <class T>
+struct Barriers {
+  Barrier q_full;
+  Barrier q_empty;
+  Barrier k_full[T::stages];   ///< the copy has arrived
+  Barrier k_ready[T::stages];  ///< and rows that count as zero are zero, and factors are there
+  Barrier k_empty[T::stages];
+  Barrier v_full[T::stages];
+  Barrier v_ready[T::stages];
+  Barrier v_empty[T::stages];
+  Barrier factors_empty[2];
+  Barrier noise_full;
+  Barrier noise_empty;
+  Barrier work_full[2];
+  Barrier work_empty[2];
+  int work[2];
+};
+
+/// Position in a ring of `count` places.
+template <int count>
+struct Ring {
+  int place = 0;
+  unsigned phase = 0;
+  __device__ __forceinline__ void next() {
+    if (++place == count) {
+      place = 0;
+      phase ^= 1;
+    }
+  }
+};
+
+/// Numbers of tiles, from the warp that fetches them to all others.
+template <class T>
+struct WorkReader {
+  Barriers<T>* barriers;
+  Ring<2> ring;
+  /// The next tile's number; -1 when there is none. Called by whole warps.
+  __device__ __forceinline__ int next() {
+    barriers->work_full[ring.place].wait(ring.phase);
+    const int t = barriers->work[ring.place];
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barriers->work_empty[ring.place].arrive();
+    ring.next();
+    return t;
+  }
+};
+
+/// One thread: tiles, and the copies of Q, K and V.
+template <class T>
+__device__ __forceinline__ void produce(const LaunchNumbers& n, const CUtensorMap* q_map, const CUtensorMap* k_map,
+                                        const CUtensorMap* v_map, char* shared, Barriers<T>& b) {
+  Ring<2> work_ring;
+  Ring<1> q_ring;
+  Ring<T::stages> k_ring;
+  Ring<T::stages> v_ring;
+  const auto announce = [&](int t) {
+    b.work_empty[work_ring.place].wait(work_ring.phase ^ 1);
+    b.work[work_ring.place] = t;
+    b.work_full[work_ring.place].arrive();
+    work_ring.next();
+  };
+  int t = static_cast<int>(blockIdx.x);
+  while (t < n.tiles) {
+    const Work w = work_of<T>(n, t);
+    if (w.first >= w.rows) {
+      t = static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u));
+      continue;
+    }
+    announce(t);
+    const int kv_head = w.head / n.group;
+    const int batch = n.cumulative_q != nullptr ? 0 : w.batch;
+    const auto load = [&](Barrier& full, Barrier& empty, unsigned phase, char* to, const CUtensorMap* map, int tile) {
+      empty.wait(phase ^ 1);
+      full.arrive_and_expect(T::kv_bytes);
+#pragma unroll
+      for (int p = 0; p < T::panels; ++p)
+        copy_box(to + p * (T::keys * 128), map, &full, 64 * p, w.k_offset + tile * T::keys, kv_head, batch, Keep::last);
+    };
+    const auto load_k = [&](int tile) {
+      load(b.k_full[k_ring.place], b.k_empty[k_ring.place], k_ring.phase, shared + T::k_at + k_ring.place * T::kv_bytes,
+           k_map, tile);
+      k_ring.next();
+    };
+    const auto load_v = [&](int tile) {
+      load(b.v_full[v_ring.place], b.v_empty[v_ring.place], v_ring.phase, shared + T::v_at + v_ring.place * T::kv_bytes,
+           v_map, tile);
+      v_ring.next();
+    };
+    b.q_empty.wait(q_ring.phase ^ 1);
+    b.q_full.arrive_and_expect(T::q_bytes);
+#pragma unroll
+    for (int p = 0; p < T::panels; ++p)
+      copy_box(shared + p * (T::rows * 128), q_map, &b.q_full, 64 * p, w.q_offset + w.first, w.head, batch,
+               Keep::first);
+    q_ring.next();
+    const int following = static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u));
+    if (w.begin < w.end) {
+      load_k(w.begin);
+      for (int tile = w.begin + 1; tile < w.end; ++tile) {
+        load_k(tile);
+        load_v(tile - 1);
+      }
+      load_v(w.end - 1);
+    }
+    t = following;
+  }
+  announce(-1);
+}
+
+/// One warp: factors of a tile's keys to shared memory, and rows that count as zero made zero there.
+template <class T>
+__device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Barriers<T>& b) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  WorkReader<T> reader{&b, {}};
+  Ring<T::stages> k_ring;
+  Ring<T::stages> v_ring;
+  Ring<2> factor_ring;
+  const auto zero_row = [&](char* tile, int row) {
+    for (int i = lane; i < T::panels * 8; i += 32)
+      *reinterpret_cast<uint4*>(tile + (i / 8) * (T::keys * 128) + row * 128 + i % 8 * 16) = make_uint4(0, 0, 0, 0);
+  };
+  constexpr int each = (T::keys + 31) / 32;
+  for (int t = reader.next(); t >= 0; t = reader.next()) {
+    const Work w = work_of<T>(n, t);
+    const int kv_head = w.head / n.group;
+    if (w.begin >= w.end) continue;
+    const std::uint32_t* const ready = n.ready + w.batch * n.kv_heads + kv_head;
+    while (load_acquire(ready) < static_cast<std::uint32_t>(n.chunks)) __nanosleep(40);
+    __syncwarp();
+    const float2* const factors =
+        static_cast<const float2*>(n.factors) +
+        (n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset
+                                   : (static_cast<std::int64_t>(w.batch) * n.kv_heads + kv_head) * n.keys);
+    unsigned zero_v[each];
+    for (int tile = w.begin; tile < w.end; ++tile) {
+      float2 f[each];
+#pragma unroll
+      for (int i = 0; i < each; ++i) {
+        const int row = 32 * i + lane;
+        const int key = tile * T::keys + row;
+        f[i] = row < T::keys && key < w.keys ? factors[key] : make_float2(1.0f, 0.0f);
+      }
+      b.factors_empty[factor_ring.place].wait(factor_ring.phase ^ 1);
+      float* const to = reinterpret_cast<float*>(shared + T::factors_at + factor_ring.place * T::factor_bytes);
+      unsigned zero_k[each];
+#pragma unroll
+      for (int i = 0; i < each; ++i) {
+        const int row = 32 * i + lane;
+        if (row < T::keys) {
+          to[row / 2 * 4 + row % 2] = f[i].x;
+          to[row / 2 * 4 + 2 + row % 2] = f[i].y;
+        }
+        zero_k[i] = __ballot_sync(0xffffffffu, f[i].x == 0.0f);
+        zero_v[i] = __ballot_sync(0xffffffffu, f[i].y == 0.0f && row < T::keys);
+      }
+      factor_ring.next();
+      b.k_full[k_ring.place].wait(k_ring.phase);
+#pragma unroll
+      for (int i = 0; i < each; ++i)
+        for (unsigned rest = zero_k[i]; rest != 0; rest &= rest - 1)
+          zero_row(shared + T::k_at + k_ring.place * T::kv_bytes, 32 * i + __ffs(static_cast<int>(rest)) - 1);
+      fence_async_proxy();
+      __syncwarp();
+      if (lane == 0) b.k_ready[k_ring.place].arrive();
+      k_ring.next();
+      b.v_full[v_ring.place].wait(v_ring.phase);
+#pragma unroll
+      for (int i = 0; i < each; ++i)
+        for (unsigned rest = zero_v[i]; rest != 0; rest &= rest - 1)
+          zero_row(shared + T::v_at + v_ring.place * T::kv_bytes, 32 * i + __ffs(static_cast<int>(rest)) - 1);
+      fence_async_proxy();
+      __syncwarp();
+      if (lane == 0) b.v_ready[v_ring.place].arrive();
+      v_ring.next();
+    }
+  }
+}
+
+/// Four warps: noise, one tile ahead of those who need it.
+template <class T, class Source>
+__device__ __forceinline__ void draw_ahead(const LaunchNumbers& n, const Run<Source>& run, char* shared,
+                                           Barriers<T>& b) {
+  WorkReader<T> reader{&b, {}};
+  float fault;
+  const std::uint32_t step = step_of(run, fault);
+  unsigned phase = 0;
+  for (int t = reader.next(); t >= 0; t = reader.next()) {
+    if constexpr (T::drawn > 0) {
+      const Work w = work_of<T>(n, t);
+      b.noise_empty.wait(phase ^ 1);
+      draw_tile<T>(run, n, w, step, reinterpret_cast<float*>(shared + T::noise_at));
+      b.noise_full.arrive();
+      phase ^= 1;
+    }
+  }
+}
+
+/// Output, clean output and log of the sum of a finished tile.
+template <class T, bool f16, class Source>
+__device__ __forceinline__ void finish(const LaunchNumbers& n, const Run<Source>& run, const Work& w, Rows& rows,
+                                       float (&o)[T::width / 2], const char* shared, Barriers<T>& b, int warpgroup,
+                                       unsigned noise_phase, std::uint32_t step, float fault) {
+  const int warp = static_cast<int>(threadIdx.x / 32 % 4);
+  const std::uint32_t lane = threadIdx.x % 32;
+  float inverse[2];
+  float sigma[2];
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    float sum = rows.sum[r];
+    sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 1));
+    sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 2));
+    inverse[r] = sum > 0 ? __frcp_rn(sum) : 0.0f;
+    const bool inside = rows.row[r] < w.rows;
+    sigma[r] = n.sigma.value[w.head];
+    if (n.sigma_rows != nullptr && inside)
+      sigma[r] = n.sigma_rows[static_cast<std::int64_t>(w.head) * n.rows + rows.row[r]];
+    sigma[r] = __fadd_rn(sigma[r], fault);
+    if (n.lse != nullptr && inside && lane % 4 == 0) {
+      const std::int64_t at = n.cumulative_q != nullptr
+                                  ? w.head * n.total_q + w.q_offset
+                                  : (static_cast<std::int64_t>(w.batch) * n.heads + w.head) * n.rows;
+      n.lse[at + rows.row[r]] = logf(sum);
+    }
+  }
+  const std::uint64_t plane =
+      static_cast<std::uint64_t>(w.batch) * static_cast<unsigned>(n.heads) + static_cast<unsigned>(w.head);
+  const int row_block = 4 * warpgroup + warp;
+  if constexpr (T::drawn > 0) b.noise_full.wait(noise_phase);
+#pragma unroll
+  for (int c = 0; c < T::column_blocks; ++c) {
+    constexpr int all = T::width / 8;
+    const int eighths = all - 4 * c < 4 ? all - 4 * c : 4;
+    float z[16];
+    if (c < T::drawn) {
+      const float4* const from =
+          reinterpret_cast<const float4*>(shared + T::noise_at) + (row_block * T::drawn + c) * 128 + lane;
+#pragma unroll
+      for (int q = 0; q < 4; ++q) {
+        const float4 four = from[32 * q];
+        z[4 * q] = four.x;
+        z[4 * q + 1] = four.y;
+        z[4 * q + 2] = four.z;
+        z[4 * q + 3] = four.w;
+      }
+    } else {
+      block_draws(
+          run, draw::attention_group(plane, static_cast<unsigned>(w.first / 16 + row_block), static_cast<unsigned>(c)),
+          lane, step, z);
+    }
+    float x[16];
+#pragma unroll
+    for (int i = 0; i < 16; ++i)
+      x[i] = i / 4 < eighths ? __fmul_rn(o[(16 * c + i) % (T::width / 2)], inverse[i / 2 % 2]) : 0.0f;
+    if (n.clean.data != nullptr) store_block<f16>(n.clean, n, w, rows, c, eighths, x);
+#pragma unroll
+    for (int i = 0; i < 16; ++i) x[i] = __fmaf_rn(sigma[i / 2 % 2], z[i], x[i]);
+    store_block<f16>(n.out, n, w, rows, c, eighths, x);
+  }
+  if constexpr (T::drawn > 0) {
+    __syncwarp();
+    if (lane == 0) b.noise_empty.arrive();
+  }
+}
+
+/// A warpgroup's share of all tiles.
+template <class T, bool f16, bool softcap, class Source>
+__device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source>& run, char* shared, Barriers<T>& b,
+                                        int warpgroup) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int warp = static_cast<int>(threadIdx.x / 32 % 4);
+  WorkReader<T> reader{&b, {}};
+  Ring<1> q_ring;
+  Ring<T::stages> k_ring;
+  Ring<T::stages> v_ring;
+  Ring<2> factor_ring;
+  unsigned noise_phase = 0;
+  float fault;
+  const std::uint32_t step = step_of(run, fault);
+  const Operand q_operand{shared_address(shared) + static_cast<std::uint32_t>(warpgroup) * 8192, 16};
+  const std::uint32_t k_at = shared_address(shared + T::k_at);
+  const std::uint32_t v_at = shared_address(shared + T::v_at);
+  const auto leave = [&](Barrier& barrier) {
+    __syncwarp();
+    if (lane == 0) barrier.arrive();
+  };
+  // The two warpgroups issue their products in turns, so that one's exponentials meet the other's products.
+  if (warpgroup == 1) arrive_named(1, 256);
+  for (int t = reader.next(); t >= 0; t = reader.next()) {
+    const Work w = work_of<T>(n, t);
+    Rows rows;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      rows.row[r] = w.first + 64 * warpgroup + 16 * warp + lane / 4 + 8 * r;
+      rows.low[r] = first_visible(n, w, rows.row[r]);
+      rows.count[r] = static_cast<unsigned>(max(0, last_visible(n, w, rows.row[r]) - rows.low[r]));
+      rows.sum[r] = 0;
+    }
+    // Tiles of keys that every row of this warpgroup sees whole need no mask.
+    const int clear_from = first_visible(n, w, w.first + 64 * warpgroup + 63);
+    const int clear_to = last_visible(n, w, w.first + 64 * warpgroup);
+    b.q_full.wait(q_ring.phase);
+    q_ring.next();
+    query_factors<T, f16>(n, w, shared, warpgroup, rows);
+    float o[T::width / 2];
+#pragma unroll
+    for (int i = 0; i < T::width / 2; ++i) o[i] = 0;
+    float s[T::keys / 2];
+    std::uint32_t p[T::keys / 4];
+    const auto issue_scores = [&] {
+      b.k_ready[k_ring.place].wait(k_ring.phase);
+      const Operand k{k_at + static_cast<std::uint32_t>(k_ring.place) * T::kv_bytes, 16};
+      product_begin();
+#pragma unroll
+      for (int i = 0; i < T::width / 16; ++i)
+        ScoreProduct<T::keys, f16>::add(s, q_operand.at((i / 4) * (T::rows * 128) + i % 4 * 32),
+                                        k.at((i / 4) * (T::keys * 128) + i % 4 * 32), i != 0);
+      product_commit();
+    };
+    const auto issue_values = [&] {
+      b.v_ready[v_ring.place].wait(v_ring.phase);
+      const Operand v{v_at + static_cast<std::uint32_t>(v_ring.place) * T::kv_bytes, T::keys * 128};
+      product_begin();
+#pragma unroll
+      for (int i = 0; i < T::keys / 16; ++i) ValueProduct<T::width, f16>::add(o, &p[4 * i], v.at(i * 2048));
+      product_commit();
+    };
+    const auto exponents = [&](int tile) {
+      const float4* const f =
+          reinterpret_cast<const float4*>(shared + T::factors_at + factor_ring.place * T::factor_bytes);
+      const int first_key = tile * T::keys;
+      if constexpr (softcap)
+        exponentials<T, true, true>(n.softcap, s, f, first_key, rows);
+      else if (first_key >= clear_from && first_key + T::keys <= clear_to)
+        exponentials<T, false, false>(0, s, f, first_key, rows);
+      else
+        exponentials<T, true, false>(0, s, f, first_key, rows);
+      leave(b.factors_empty[factor_ring.place]);
+      factor_ring.next();
+    };
+    const auto pack = [&] {
+#pragma unroll
+      for (int i = 0; i < T::keys / 4; ++i) p[i] = pack_toward_zero<f16>(s[2 * i], s[2 * i + 1]);
+    };
+    if (w.begin < w.end) {
+      issue_scores();
+      product_wait<0>();
+      pin(s);
+      leave(b.k_empty[k_ring.place]);
+      k_ring.next();
+      if (w.begin + 1 == w.end) leave(b.q_empty);
+      exponents(w.begin);
+      pack();
+#pragma unroll 1
+      for (int tile = w.begin + 1; tile < w.end; ++tile) {
+        wait_named(1 + warpgroup, 256);
+        issue_scores();
+        issue_values();
+        arrive_named(2 - warpgroup, 256);
+        product_wait<1>();
+        pin(s);
+        leave(b.k_empty[k_ring.place]);
+        k_ring.next();
+        if (tile + 1 == w.end) leave(b.q_empty);
+        exponents(tile);
+        product_wait<0>();
+        pin(o);
+        leave(b.v_empty[v_ring.place]);
+        v_ring.next();
+        pack();
+      }
+      issue_values();
+      product_wait<0>();
+      pin(o);
+      leave(b.v_empty[v_ring.place]);
+      v_ring.next();
+    } else {
+      leave(b.q_empty);
+    }
+    finish<T, f16>(n, run, w, rows, o, shared, b, warpgroup, noise_phase, step, fault);
+    noise_phase ^= 1;
+  }
+}
+
+template <class T, bool f16, bool softcap, class Source>
+__global__ void __launch_bounds__(T::threads, 1)
+    attention_kernel(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
+                     const __grid_constant__ CUtensorMap v_map, const __grid_constant__ LaunchNumbers n,
+                     const __grid_constant__ Run<Source> run) {
+  extern __shared__ __align__(1024) char shared[];
+  Barriers<T>& b = *reinterpret_cast<Barriers<T>*>(shared + T::barriers_at);
+  static_assert(sizeof(Barriers<T>) <= 256);
+  const int warp = static_cast<int>(threadIdx.x / 32);
+  if (threadIdx.x == 0) {
+    constexpr int consumers = 4 * T::groups;
+    b.q_full.init(1);
+    b.q_empty.init(consumers);
+    for (int i = 0; i < T::stages; ++i) {
+      b.k_full[i].init(1);
+      b.k_ready[i].init(1);
+      b.k_empty[i].init(consumers);
+      b.v_full[i].init(1);
+      b.v_ready[i].init(1);
+      b.v_empty[i].init(consumers);
+    }
+    for (int i = 0; i < 2; ++i) {
+      b.factors_empty[i].init(consumers);
+      b.work_full[i].init(1);
+      b.work_empty[i].init(consumers + 4 + 1);
+    }
+    b.noise_full.init(128);
+    b.noise_empty.init(consumers);
+    fence_barrier_init();
+  }
+  // What the first tiles need, by all warps; the rest behind the products.
+  factor_chunks<T, f16>(n, n.counters + 1, 0, n.first_chunks);
+  __syncthreads();
+  if (warp < 4) {
+    fewer_registers<48>();
+    if (warp == 0) {
+      if (threadIdx.x == 0) produce<T>(n, &q_map, &k_map, &v_map, shared, b);
+    } else if (warp == 1) {
+      prepare<T>(n, shared, b);
+    } else {
+      factor_chunks<T, f16>(n, n.counters + 2, n.first_chunks, n.all_chunks);
+    }
+  } else if (warp < 8) {
+    fewer_registers<48>();
+    draw_ahead<T>(n, run, shared, b);
+  } else {
+    more_registers<208>();
+    consume<T, f16, softcap>(n, run, shared, b, warp / 4 - 2);
+  }
+}
+
+}  // namespace dpflash::attention::cuda

@@ -1,0 +1,68 @@
+// Launches of the Hopper kernel: one small file a head dimension and generator.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "forward.hpp"
+
+namespace dpflash::attention::cuda {
+
+/// Rows of keys whose clip factors a warp computes at once.
+inline constexpr int kChunkRows = 16;
+
+/// What the kernel reads beside its tensors; a parameter of the launch.
+struct LaunchNumbers {
+  View out;
+  View clean;
+  View k;
+  View v;
+  float* lse;
+  const std::int32_t* cumulative_q;
+  const std::int32_t* cumulative_k;
+  std::int64_t total_q;
+  std::int64_t total_k;
+  std::int32_t batch;
+  std::int32_t heads;
+  std::int32_t kv_heads;
+  std::int32_t group;  ///< query heads a kv head
+  std::int32_t head_dim;
+  std::int32_t rows;
+  std::int32_t keys;
+  std::int32_t left;          ///< keys visible before the diagonal; -1: all
+  std::int32_t right;         ///< after it, causal masks included
+  std::int32_t q_tiles;       ///< tiles of the longest sequence
+  std::int32_t tiles;         ///< of all
+  std::int32_t chunks;        ///< of kChunkRows rows of keys, a sequence and kv head
+  std::int32_t first_chunks;  ///< that the first tiles need
+  std::int32_t all_chunks;
+  float scale_log2;  ///< scale log2(e)
+  float softcap;
+  const float* sigma_rows;
+  void* factors;            ///< b and c of every row of keys: [batch, kv_heads, keys] or [kv_heads, total_k]
+  std::uint32_t* counters;  ///< tiles taken, chunks taken of the first and of the others
+  std::uint32_t* ready;     ///< chunks done, a sequence and kv head
+  unsigned long long* clipped;
+  PerHead<kMaxKvHeads> clip_q;
+  PerHead<kMaxKvHeads> clip_k;
+  PerHead<kMaxKvHeads> clip_v;
+  PerHead<kMaxHeads> sigma;
+};
+
+/// Tensor maps and numbers of one launch.
+struct Launch {
+  CUtensorMap q;
+  CUtensorMap k;
+  CUtensorMap v;
+  LaunchNumbers numbers;
+};
+
+/// Head dimensions that have a kernel; others take the next larger one.
+inline constexpr int kWidths[] = {64, 80, 96, 128, 192, 256};
+
+/// Queues the kernel of a head dimension and generator; fills the launch's maps and counts of tiles.
+template <int width, class Source>
+void launch_tile(const Forward& problem, Launch& launch, gpu::StreamHandle stream);
+
+}  // namespace dpflash::attention::cuda

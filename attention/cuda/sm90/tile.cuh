@@ -1,0 +1,101 @@
+// Sizes of the Hopper kernel, and which keys a tile of queries meets.
+#pragma once
+
+#include "sm90/launch.hpp"
+
+namespace dpflash::attention::cuda {
+
+/// One kernel: head dimension up to `width` (a multiple of 16), `keys` a tile, `stages` tiles of K and of V on their
+/// way, `drawn` column blocks of noise drawn ahead.
+template <int width_, int keys_, int stages_, int drawn_>
+struct Tile {
+  static constexpr int width = width_;
+  static constexpr int keys = keys_;
+  static constexpr int stages = stages_;
+  static constexpr int drawn = drawn_;
+  static constexpr int groups = 2;                  ///< warpgroups of 64 rows each
+  static constexpr int rows = 64 * groups;          ///< queries a tile
+  static constexpr int panels = (width + 63) / 64;  ///< 64 columns, 128 bytes
+  static constexpr int column_blocks = (width + 31) / 32;
+  static constexpr int threads = 128 * (groups + 2);
+  // Shared memory, in bytes.
+  static constexpr int q_bytes = panels * rows * 128;
+  static constexpr int kv_bytes = panels * keys * 128;
+  static constexpr int noise_bytes = drawn * (rows / 16) * 2048;
+  static constexpr int factor_bytes = keys * 8;
+  static constexpr int k_at = q_bytes;
+  static constexpr int v_at = k_at + stages * kv_bytes;
+  static constexpr int noise_at = v_at + stages * kv_bytes;
+  static constexpr int factors_at = noise_at + noise_bytes;
+  static constexpr int barriers_at = factors_at + 2 * factor_bytes;
+  static constexpr int shared_bytes = barriers_at + 256;
+  static_assert(shared_bytes <= 232448);
+};
+
+/// The tile of each head dimension that has a kernel.
+template <int width>
+struct TileOf;
+template <>
+struct TileOf<64> : Tile<64, 128, 3, 2> {};
+template <>
+struct TileOf<80> : Tile<80, 128, 2, 2> {};
+template <>
+struct TileOf<96> : Tile<96, 128, 2, 2> {};
+template <>
+struct TileOf<128> : Tile<128, 128, 2, 4> {};
+template <>
+struct TileOf<192> : Tile<192, 80, 2, 0> {};
+template <>
+struct TileOf<256> : Tile<256, 64, 2, 1> {};
+
+/// A tile of queries and the tiles of keys that any of its rows sees.
+struct Work {
+  int batch;
+  int head;
+  int first;     ///< row of the sequence
+  int rows;      ///< of the sequence
+  int keys;      ///< of the sequence
+  int q_offset;  ///< row of the tensor where the sequence begins
+  int k_offset;
+  int begin;  ///< tiles of keys [begin, end)
+  int end;
+  int diagonal;  ///< keys - rows
+};
+
+__device__ __forceinline__ int first_visible(const LaunchNumbers& n, const Work& w, int row) {
+  return n.left < 0 ? 0 : max(0, row + w.diagonal - n.left);
+}
+__device__ __forceinline__ int last_visible(const LaunchNumbers& n, const Work& w, int row) {
+  return n.right < 0 ? w.keys : min(w.keys, row + w.diagonal + n.right + 1);
+}
+
+/// Tile number t: heads in order, within a head the longest rows of a causal mask first, so that short ones fill the
+/// end.
+template <class T>
+__device__ __forceinline__ Work work_of(const LaunchNumbers& n, int t) {
+  Work w;
+  const int plane = t / n.q_tiles;
+  const int m = n.q_tiles - 1 - (t - plane * n.q_tiles);
+  w.batch = plane / n.heads;
+  w.head = plane - w.batch * n.heads;
+  w.first = m * T::rows;
+  w.rows = n.rows;
+  w.keys = n.keys;
+  w.q_offset = 0;
+  w.k_offset = 0;
+  if (n.cumulative_q != nullptr) {
+    w.q_offset = n.cumulative_q[w.batch];
+    w.rows = n.cumulative_q[w.batch + 1] - w.q_offset;
+    w.k_offset = n.cumulative_k[w.batch];
+    w.keys = n.cumulative_k[w.batch + 1] - w.k_offset;
+  }
+  w.diagonal = w.keys - w.rows;
+  const int last_row = min(w.first + T::rows, w.rows) - 1;
+  const int low = first_visible(n, w, w.first);
+  const int high = last_visible(n, w, last_row);
+  w.begin = low / T::keys;
+  w.end = high > low ? (high + T::keys - 1) / T::keys : w.begin;
+  return w;
+}
+
+}  // namespace dpflash::attention::cuda

@@ -42,15 +42,6 @@ noise::Releases read_releases(const dpf_releases* given) {
           .adjacency = adjacency_of(releases.adjacency)};
 }
 
-template <class Make>
-int make_calibration(dpf_calibration** calibration, const Make& make) {
-  if (calibration != nullptr) *calibration = nullptr;
-  return guard([&] {
-    require(calibration, "calibration");
-    *calibration = new dpf_calibration{make()};
-  });
-}
-
 }  // namespace
 }  // namespace dpflash::c
 
@@ -68,16 +59,17 @@ int dpf_releases_init(dpf_releases* releases, uint32_t abi_version) {
 
 int dpf_calibration_gaussian_for(double target_epsilon, double delta, const dpf_releases* releases,
                                  dpf_calibration** calibration) {
-  return make_calibration(calibration, [&] {
-    return dpflash::noise::Calibration::gaussian_for(Epsilon(target_epsilon), Delta(delta), read_releases(releases));
+  return make_handle(calibration, "calibration", [&] {
+    return new dpf_calibration{
+        dpflash::noise::Calibration::gaussian_for(Epsilon(target_epsilon), Delta(delta), read_releases(releases))};
   });
 }
 
 int dpf_calibration_gaussian_stated(double noise_multiplier, double delta, const dpf_releases* releases,
                                     dpf_calibration** calibration) {
-  return make_calibration(calibration, [&] {
-    return dpflash::noise::Calibration::gaussian_stated(dpflash::accounting::NoiseMultiplier(noise_multiplier),
-                                                        Delta(delta), read_releases(releases));
+  return make_handle(calibration, "calibration", [&] {
+    return new dpf_calibration{dpflash::noise::Calibration::gaussian_stated(
+        dpflash::accounting::NoiseMultiplier(noise_multiplier), Delta(delta), read_releases(releases))};
   });
 }
 

@@ -1,6 +1,5 @@
 /* Answers, buffers, and everything that is refused. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -11,12 +10,6 @@ static const char kHole[] =
     "\"sampling\":{\"type\":\"poisson\",\"rate\":0.004},\"count\":20000}]}";
 /* Gaussian, noise multiplier 1, delta 1e-5 (analytic). */
 static const double kEpsilon = 4.377178095681225;
-
-/* The number after `"name":` in a JSON text. */
-static double number_of(const char* json, const char* name) {
-  const char* at = strstr(json, name);
-  return at == NULL ? HUGE_VAL : strtod(at + strlen(name), NULL);
-}
 
 static int ask(const char* plan, double delta, const dpf_options* options, char* buffer, size_t capacity,
                size_t* size) {

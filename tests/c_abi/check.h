@@ -11,6 +11,9 @@ void check_status(int got, int wanted, const char* expression, const char* file,
 /* The last error contains `part`. */
 void check_reason(const char* part, const char* file, int line);
 
+/* The number after `name`, e.g. "\"upper\":", in a JSON text; infinity where there is none. */
+double number_of(const char* json, const char* name);
+
 #define CHECK(expression) check_true((expression) != 0, #expression, __FILE__, __LINE__)
 #define CHECK_STATUS(call, wanted) check_status((call), (wanted), #call, __FILE__, __LINE__)
 #define CHECK_REASON(part) check_reason((part), __FILE__, __LINE__)
@@ -18,5 +21,6 @@ void check_reason(const char* part, const char* file, int line);
 void test_structs(void);
 void test_accounting(void);
 void test_calibration(void);
+void test_attention(void);
 
 #endif

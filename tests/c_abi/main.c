@@ -1,4 +1,6 @@
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -26,10 +28,16 @@ void check_reason(const char* part, const char* file, int line) {
   printf("  %s\n  %s\n", part, dpf_last_error());
 }
 
+double number_of(const char* json, const char* name) {
+  const char* at = strstr(json, name);
+  return at == NULL ? HUGE_VAL : strtod(at + strlen(name), NULL);
+}
+
 int main(void) {
   test_structs();
   test_accounting();
   test_calibration();
+  test_attention();
   printf("%d checks failed\n", checks_failed);
   return checks_failed == 0 ? 0 : 1;
 }

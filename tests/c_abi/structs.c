@@ -38,6 +38,9 @@ static void macros_and_functions_agree(void) {
   CHECK_INIT(dpf_options, DPF_OPTIONS_INIT, dpf_options_init);
   CHECK_INIT(dpf_bracket, DPF_BRACKET_INIT, dpf_bracket_init);
   CHECK_INIT(dpf_releases, DPF_RELEASES_INIT, dpf_releases_init);
+  CHECK_INIT(dpf_attention, DPF_ATTENTION_INIT, dpf_attention_init);
+  CHECK_INIT(dpf_attention_tensors, DPF_ATTENTION_TENSORS_INIT, dpf_attention_tensors_init);
+  CHECK_INIT(dpf_draws, DPF_DRAWS_INIT, dpf_draws_init);
 }
 
 static void wrong_headers_are_refused(void) {

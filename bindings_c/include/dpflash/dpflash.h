@@ -155,6 +155,148 @@ DPF_API int dpf_calibration_epsilon(const dpf_calibration* calibration, dpf_brac
 DPF_API int dpf_calibration_certificate_json(const dpf_calibration* calibration, char* buffer, size_t capacity,
                                              size_t* size);
 
+/* Where random numbers come from: a key, and the record of what was drawn with it. A forked process has a copy of both
+ * and would draw the same noise: a child makes a source of its own. */
+typedef struct dpf_noise_source dpf_noise_source;
+
+enum { DPF_PHILOX = 0, DPF_CHACHA12 = 1, DPF_CHACHA20 = 2 };
+
+/* A fresh 256-bit key from the operating system. DPF_CHACHA20 unless there is a reason: Philox is no defence against
+ * whoever guesses its 64-bit key. On failure *source is NULL. Errors: UNUSABLE_INPUT, SYSTEM. */
+DPF_API int dpf_noise_source_from_entropy(int32_t generator, dpf_noise_source** source);
+/* The same draws again for the same seed. Whoever knows the seed can subtract the noise: for tests and research. */
+DPF_API int dpf_noise_source_reproducible(int32_t generator, uint64_t seed, dpf_noise_source** source);
+DPF_API void dpf_noise_source_free(dpf_noise_source* source);
+
+/* Steps for launches that are captured in a CUDA graph: each replay draws at the next step, and gives NaN past the
+ * last. Must outlive every graph that holds a launch of it. */
+typedef struct dpf_graph_steps dpf_graph_steps;
+
+/* Sets steps [first_step, first_step + count) of `stream` aside for `launches` captured calls; count in [1, 2^24],
+ * launches in [1, 2^16]. An attention call takes all of a step, so that one attention call has a dpf_graph_steps of its
+ * own. Allocates on the current device and waits on cuda_stream (a cudaStream_t). On failure *steps is NULL. Errors:
+ * UNUSABLE_INPUT, DEVICE, UNSUPPORTED. */
+DPF_API int dpf_graph_steps_create(uint32_t stream, uint32_t first_step, uint32_t count, uint32_t launches,
+                                   void* cuda_stream, dpf_graph_steps** steps);
+DPF_API void dpf_graph_steps_free(dpf_graph_steps* steps);
+
+/* ---- Attention -------------------------------------------------------------------------------------------------- */
+
+/* How far one record can move the output of clipped softmax attention. `shape` is the JSON document that `dpflash
+ * sensitivity` reads (unit, lengths, causal, H, D, C_q, C_k, C_v; where wanted block_m, window, softcap, H_kv, scale,
+ * sigma, finite_precision), and the answer is what it prints. Errors: UNUSABLE_INPUT. Thread-safe. Cost: some 10 ms for
+ * 1e6 rows. */
+DPF_API int dpf_sensitivity_json(const char* shape, size_t shape_length, char* buffer, size_t capacity, size_t* size);
+
+/* Public numbers of an attention call. Query head h reads kv head h / (heads / kv_heads). Key j is visible to query i,
+ * off = keys - queries of the sequence, when (not causal or j <= i + off) and (window_left < 0 or j >= i + off -
+ * window_left) and (window_right < 0 or j <= i + off + window_right). */
+typedef struct dpf_attention {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  const int64_t* lengths; /* [sequences, 2]: queries and keys of each sequence */
+  int64_t sequences;
+  int32_t heads;
+  int32_t kv_heads; /* divides heads */
+  int32_t head_dim;
+  int32_t causal; /* 0 or 1 */
+  int64_t window_left;
+  int64_t window_right;
+  double scale;         /* 0: 1 / sqrt(head_dim) */
+  double softcap;       /* scores s become softcap tanh(s / softcap); 0: none */
+  const double* clip_q; /* L2 norms that rows are clipped to, [clips] */
+  const double* clip_k;
+  const double* clip_v;
+  int64_t clips; /* 1, which counts for all, or kv_heads */
+} dpf_attention;
+
+#define DPF_ATTENTION_INIT \
+  { sizeof(dpf_attention), DPF_ABI_VERSION, 0, 0, 1, 1, 64, 0, -1, -1, 0, 0, 0, 0, 0, 0 }
+DPF_API int dpf_attention_init(dpf_attention* attention, uint32_t abi_version);
+
+enum { DPF_BF16 = 0, DPF_F16 = 1, DPF_F32 = 2, DPF_F64 = 3 };
+enum { DPF_PATH_AUTO = 0, DPF_PATH_SM80 = 1, DPF_PATH_SM90 = 2 };
+
+/* Where the tensors of an attention call are. Element (b, i, h, d) of a tensor is at data + b strides[0] + i strides[1]
+ * + h strides[2] + d, strides in elements. Packed sequences have no batch: row i of sequence b is row (sum of the
+ * lengths before b) + i, and strides[0] is not read. Inputs may overlap; outputs overlap nothing. */
+typedef struct dpf_attention_tensors {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  int32_t element;  /* of q, k, v, out and clean: DPF_BF16 or DPF_F16 on a device, DPF_F32 or DPF_F64 on the host */
+  int32_t packed;   /* 1: sequences lie one after the other; 0: all lengths are the same */
+  int32_t path;     /* which kernel: DPF_PATH_AUTO for the fastest that takes the problem */
+  int32_t reserved; /* 0 */
+  const void* q;    /* [sequences, queries, heads, head_dim] */
+  const void* k;    /* [sequences, keys, kv_heads, head_dim] */
+  const void* v;    /* as k */
+  void* out;        /* as q: the private answer */
+  void* clean;      /* as q, or NULL: the answer without noise. PRIVATE: never to be released */
+  void* lse;        /* or NULL: [sequences, heads, queries], packed [heads, total queries], float (double with DPF_F64);
+                       natural logarithms of the sums of exponentials. PRIVATE */
+  uint64_t* clipped; /* or NULL: [kv_heads, 3]; numbers of rows of q, k, v that were clipped are added to it. PRIVATE */
+  int64_t q_strides[3];
+  int64_t k_strides[3];
+  int64_t v_strides[3];
+  int64_t out_strides[3];
+  int64_t clean_strides[3];
+} dpf_attention_tensors;
+
+#define DPF_ATTENTION_TENSORS_INIT                                                                                 \
+  {                                                                                                                \
+    sizeof(dpf_attention_tensors), DPF_ABI_VERSION, DPF_BF16, 0, DPF_PATH_AUTO, 0, 0, 0, 0, 0, 0, 0, 0, {0, 0, 0}, \
+        {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {                                                                         \
+      0, 0, 0                                                                                                      \
+    }                                                                                                              \
+  }
+DPF_API int dpf_attention_tensors_init(dpf_attention_tensors* tensors, uint32_t abi_version);
+
+/* Standard deviations of the noise on an output. After it is made (and uploaded) it never changes: any number of
+ * threads may read one. */
+typedef struct dpf_attention_noise dpf_attention_noise;
+
+/* Noise as stated: sigma is [heads] with rows = 0, or [heads, rows] with a number for row i of every sequence, rows
+ * being the most queries of any. Each is a normal float above 0. What it costs is for dpf_sensitivity_json to say. On
+ * failure *noise is NULL. Errors: UNUSABLE_INPUT. */
+DPF_API int dpf_attention_noise_stated(const float* sigma, int64_t heads, int64_t rows, dpf_attention_noise** noise);
+/* Places the noise on the current device, where the calls of dpf_attention_forward are to be; at most once. Allocates
+ * and waits when there is a number a row. Errors: UNUSABLE_INPUT, DEVICE, UNSUPPORTED. */
+DPF_API int dpf_attention_noise_upload(dpf_attention_noise* noise, void* cuda_stream);
+DPF_API void dpf_attention_noise_free(dpf_attention_noise* noise);
+
+/* Which draws an attention call takes: all of (stream, step), or those of a captured launch. */
+typedef struct dpf_draws {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  dpf_noise_source* source;
+  dpf_graph_steps* steps; /* NULL, or the steps of a captured launch: stream and step are not read then */
+  uint32_t stream;
+  uint32_t step;
+} dpf_draws;
+
+#define DPF_DRAWS_INIT \
+  { sizeof(dpf_draws), DPF_ABI_VERSION, 0, 0, 0, 0 }
+DPF_API int dpf_draws_init(dpf_draws* draws, uint32_t abi_version);
+
+/* Bytes of device memory that dpf_attention_forward works in, 16-byte aligned; may be 0. Errors as there. */
+DPF_API int dpf_attention_workspace(const dpf_attention* attention, const dpf_attention_tensors* tensors,
+                                    size_t* bytes);
+
+/* out = round(softmax(clipped, masked scores) clip(v) + sigma z) on the current device. Work is queued on cuda_stream
+ * and has not run when the call returns; nothing is allocated or waited for, and the call can be captured in a CUDA
+ * graph, with draws->steps: replays of a launch that was captured without them would all have the same noise. The
+ * workspace belongs to the call until it has run. Errors: UNUSABLE_INPUT naming the field, REUSED_NOISE when attention
+ * was drawn at this (stream, step) of the source before, DEVICE, UNSUPPORTED without the CUDA parts; the output must
+ * not be used then. */
+DPF_API int dpf_attention_forward(const dpf_attention* attention, const dpf_attention_tensors* tensors,
+                                  const dpf_attention_noise* noise, const dpf_draws* draws, void* workspace,
+                                  size_t workspace_bytes, void* cuda_stream);
+
+/* The same on the host, in the tensors' arithmetic: the definition that the kernels are held to, in plain loops. With
+ * out NULL, noise and draws may be NULL: the clean answer alone. draws->steps must be NULL. */
+DPF_API int dpf_attention_reference(const dpf_attention* attention, const dpf_attention_tensors* tensors,
+                                    const dpf_attention_noise* noise, const dpf_draws* draws);
+
 #ifdef __cplusplus
 }
 #endif

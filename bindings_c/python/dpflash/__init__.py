@@ -1,0 +1,57 @@
+"""Certified differential privacy: accounting, noise and attention. A thin layer over the C interface of libdpflash.so.
+
+`dpflash.torch` holds private attention for PyTorch; it is imported when first used, and nothing else needs PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from . import _library
+from .accounting import Bracket, Calibrated, Calibration, calibrate, delta, epsilon, sensitivity
+from .errors import (
+    DeviceError,
+    Error,
+    InternalError,
+    NotComputable,
+    OutOfMemory,
+    ReusedNoise,
+    SystemRefused,
+    Unsupported,
+    UnusableInput,
+)
+
+__version__: str = _library.library.dpf_version().decode()
+
+__all__ = [
+    "Bracket",
+    "Calibrated",
+    "Calibration",
+    "DeviceError",
+    "Error",
+    "InternalError",
+    "NotComputable",
+    "OutOfMemory",
+    "ReusedNoise",
+    "SystemRefused",
+    "Unsupported",
+    "UnusableInput",
+    "calibrate",
+    "delta",
+    "epsilon",
+    "has_cuda",
+    "sensitivity",
+    "torch",
+]
+
+
+def has_cuda() -> bool:
+    """Whether the library was built with its CUDA parts. Says nothing about devices."""
+    return bool(_library.library.dpf_has_cuda())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "torch":
+        return importlib.import_module(".torch", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

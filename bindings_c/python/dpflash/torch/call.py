@@ -1,0 +1,193 @@
+"""dp_attention: checks of what is public, and one call of the op."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional, Sequence, Union
+
+import torch
+from torch import Tensor
+
+from ..accounting import Calibration
+from ..errors import UnusableInput
+from . import op
+from .draws import GENERATORS, GraphSteps
+from .spec import arithmetic_of
+from .stats import PrivacyStats
+
+Clip = Union[float, Sequence[float]]
+Noise = Union[float, Sequence[float], Tensor]
+
+UNITS = ("token", "zero-out", "self-token", "sequence", "token-add-remove")
+
+
+def _refuse(field: str, value: Any, allowed: str) -> UnusableInput:
+    return UnusableInput(f"{field}: {value} is not allowed; {allowed}")
+
+
+def clips(value: Clip, field: str) -> list[float]:
+    """A number, or one a kv head."""
+    numbers = [float(value)] if isinstance(value, (int, float)) else [float(clip) for clip in value]
+    if not numbers or not all(math.isfinite(clip) and clip > 0 for clip in numbers):
+        raise _refuse(field, value, "a finite number above 0, or one a kv head")
+    return numbers
+
+
+def check_tensors(q: Tensor, k: Tensor, v: Tensor, packed: bool) -> None:
+    """Shapes, types and devices; the library checks the rest."""
+    rank = 3 if packed else 4
+    for name, tensor in (("q", q), ("k", k), ("v", v)):
+        if tensor.dim() != rank:
+            layout = "[total, heads, head_dim]" if packed else "[batch, seqlen, heads, head_dim]"
+            raise _refuse(f"{name}.shape", tuple(tensor.shape), layout)
+        if tensor.device != q.device or tensor.dtype != q.dtype:
+            raise _refuse(name, f"{tensor.dtype} on {tensor.device}", f"{q.dtype} on {q.device}, as q")
+    if not q.is_cuda and q.device.type not in ("cpu", "meta"):
+        raise _refuse("q.device", q.device, "cuda or cpu")
+    allowed = (torch.bfloat16, torch.float16) if q.is_cuda else (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+    if q.dtype not in allowed:
+        raise _refuse("q.dtype", q.dtype, "one of: " + ", ".join(map(str, allowed)))
+    if k.shape != v.shape:
+        raise _refuse("v.shape", tuple(v.shape), f"{tuple(k.shape)}, as k")
+    if k.shape[-1] != q.shape[-1] or q.shape[-2] % max(k.shape[-2], 1) != 0 or k.shape[-2] == 0:
+        raise _refuse("k.shape", tuple(k.shape), "q's head_dim, and a number of heads that divides q's")
+    if not packed and k.shape[0] != q.shape[0]:
+        raise _refuse("k.shape", tuple(k.shape), "q's batch")
+    # The noisy answer is a release; a gradient through it would be another, of other things.
+    if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
+        raise RuntimeError(
+            "dp_attention has no backward: gradients of a noisy output would be releases of their own; "
+            "call it under torch.no_grad()"
+        )
+
+
+def _noise(
+    calibration: Optional[Calibration], noise_std: Optional[Noise], heads: int, rows: int
+) -> tuple[Optional[Tensor], Optional[list[float]], float]:
+    """(table, one a head, noise multiplier) for the op: exactly one of them counts."""
+    if (calibration is None) == (noise_std is None):
+        raise _refuse("calibration", "both or neither of it and noise_std", "one of them")
+    if calibration is not None:
+        if calibration.adjacency != "add-or-remove-one" or calibration.rate != 1:
+            found = f"{calibration.adjacency} with rate {calibration.rate}"
+            raise _refuse("calibration", found, "add-or-remove-one with rate 1: `unit` says what neighbours differ in")
+        return None, None, calibration.noise_multiplier
+    if isinstance(noise_std, Tensor) and noise_std.dim() == 2:
+        if tuple(noise_std.shape) != (heads, rows):
+            raise _refuse("noise_std.shape", tuple(noise_std.shape), f"[heads, rows] = [{heads}, {rows}]")
+        return noise_std, None, 0.0
+    if isinstance(noise_std, Tensor):
+        noise_std = noise_std.reshape(-1).tolist()
+    per_head = [float(noise_std)] if isinstance(noise_std, (int, float)) else [float(sigma) for sigma in noise_std]
+    if len(per_head) not in (1, heads) or not all(2.0**-126 <= sigma < math.inf for sigma in per_head):
+        raise _refuse("noise_std", noise_std, f"a normal float above 0, one for each of {heads} heads, or [heads, rows]")
+    return None, per_head, 0.0
+
+
+def _draws(seed: Optional[int], offset: Union[int, GraphSteps]) -> tuple[int, int]:
+    """(offset, id of the GraphSteps) for the op."""
+    if isinstance(offset, GraphSteps):
+        if seed is not None:
+            raise _refuse("seed", "a seed beside a GraphSteps", "the GraphSteps' own: GraphSteps(count, seed=...)")
+        return 0, offset.id
+    if isinstance(offset, Tensor):
+        raise _refuse("offset", "a tensor", "an int, or for CUDA graphs a GraphSteps, which counts on the device")
+    if seed is None and offset != 0:
+        raise _refuse("offset", offset, "0 without a seed: fresh noise counts by itself")
+    if seed is not None and not 0 <= seed < 2**63:
+        raise _refuse("seed", seed, "an int in [0, 2^63)")
+    if not 0 <= offset < 2**63:
+        raise _refuse("offset", offset, "an int in [0, 2^63)")
+    return offset, 0
+
+
+def _packed_rows(q: Tensor, cu_q: Optional[Tensor], cu_k: Optional[Tensor], max_q: Optional[int]) -> int:
+    """Rows of the longest sequence."""
+    if (cu_q is None) != (cu_k is None):
+        raise _refuse("cu_seqlens_q", "one of it and cu_seqlens_k", "both or neither")
+    if cu_q is None or cu_k is None:
+        return q.shape[1]
+    for name, ends in (("cu_seqlens_q", cu_q), ("cu_seqlens_k", cu_k)):
+        if ends.dim() != 1 or ends.dtype not in (torch.int32, torch.int64) or ends.shape != cu_q.shape:
+            raise _refuse(name, f"{ends.dtype} {tuple(ends.shape)}", "int32 or int64 of [sequences + 1], both alike")
+    if max_q is None:
+        raise _refuse("max_seqlen_q", None, "the most queries of any sequence")
+    return max_q
+
+
+def dp_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    clip_q: Clip,
+    clip_k: Clip,
+    clip_v: Clip,
+    calibration: Optional[Calibration] = None,
+    noise_std: Optional[Noise] = None,
+    causal: bool = False,
+    window: Optional[tuple[int, int]] = None,
+    scale: Optional[float] = None,
+    softcap: Optional[float] = None,
+    unit: str = "token",
+    seed: Optional[int] = None,
+    offset: Union[int, GraphSteps] = 0,
+    generator: str = "chacha20",
+    return_lse: bool = False,
+    return_clean: bool = False,
+    cu_seqlens_q: Optional[Tensor] = None,
+    cu_seqlens_k: Optional[Tensor] = None,
+    max_seqlen_q: Optional[int] = None,
+    max_seqlen_k: Optional[int] = None,
+    delta: Optional[float] = None,
+    count: int = 1,
+    log: Any = None,
+) -> tuple[Any, ...]:
+    """Attention over clipped queries, keys and values, with Gaussian noise added to its output.
+
+    q: [batch, queries, heads, head_dim], k and v: [batch, keys, kv_heads, head_dim]; bf16 or fp16 on a CUDA device, where
+    one fused kernel runs on the current stream; any float type on the CPU, in plain loops (slow, for trying things out).
+    With cu_seqlens_q and cu_seqlens_k (sums of lengths, [sequences + 1], best kept on the host) and max_seqlen_q the
+    tensors are packed: [total, heads, head_dim]. max_seqlen_k is taken for likeness with other interfaces, and not needed.
+
+    clip_q, clip_k, clip_v: L2 norms that rows are clipped to, public; a number or one a kv head. Noise: `calibration`, a
+    dpflash.Calibration of the releases (mu is then at most 1 / its noise multiplier), or noise_std as stated: a number,
+    one a query head, or a [heads, rows] tensor for row i of every sequence. causal, window (left, right; -1: no limit) are
+    aligned to the bottom-right corner. unit: what neighbours differ in: "token" (one key and value replaced), "zero-out",
+    "self-token", "sequence" or "token-add-remove".
+
+    seed None: a key from the operating system and a step that never repeats. A seed with an offset gives the same noise
+    again: whoever knows it can subtract the noise. In a CUDA graph `offset` must be a GraphSteps.
+
+    Returns (out, PrivacyStats), then lse and clean where asked for: those are PRIVATE, never to be released. delta and
+    count are for stats.epsilon; with a calibration, its own by default. log: a ReleaseLog that counts the call.
+
+    Raises UnusableInput, RuntimeError when a gradient is required, Unsupported without the CUDA parts, DeviceError.
+    """
+    packed = cu_seqlens_q is not None
+    check_tensors(q, k, v, packed)
+    if unit not in UNITS:
+        raise _refuse("unit", unit, "one of: " + ", ".join(UNITS))
+    if generator not in GENERATORS:
+        raise _refuse("generator", generator, "one of: " + ", ".join(GENERATORS))
+    if scale is not None and (scale == 0 or not math.isfinite(scale)):
+        raise _refuse("scale", scale, "a finite number other than 0")
+    if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
+        raise _refuse("softcap", softcap, "a finite number above 0")
+    rows = _packed_rows(q, cu_seqlens_q, cu_seqlens_k, max_seqlen_q)
+    heads = q.shape[-2]
+    table, per_head, multiplier = _noise(calibration, noise_std, heads, rows)
+    start, graph = _draws(seed, offset)
+    left, right = (-1, -1) if window is None else (int(window[0]), int(window[1]))
+    all_clips = (clips(clip_q, "clip_q"), clips(clip_k, "clip_k"), clips(clip_v, "clip_v"))
+    out, lse, clean = op.attention(
+        q, k, v, table, per_head, multiplier, *all_clips, causal, left, right, scale, softcap, unit, GENERATORS[generator],
+        seed, start, graph, 0 if log is None else log.id, cu_seqlens_q, cu_seqlens_k, rows, return_lse, return_clean,
+    )
+    if calibration is not None and delta is None:
+        delta, count = calibration.delta, calibration.count
+    stats = PrivacyStats(
+        unit, delta, count, tuple(q.shape), tuple(k.shape), arithmetic_of(q), cu_seqlens_q, cu_seqlens_k, causal,
+        (left, right), scale, softcap, all_clips, table, per_head, multiplier,
+    )
+    return (out, stats, *((lse,) if return_lse else ()), *((clean,) if return_clean else ()))

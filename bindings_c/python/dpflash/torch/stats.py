@@ -1,0 +1,118 @@
+"""What a release of attention outputs costs."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence
+
+from torch import Tensor
+
+from .. import accounting
+from ..accounting import Bracket
+from .release import Release, event_of, lengths_of, release_and_noise
+from .spec import Floats, sensitivity_of, spec_of
+
+
+@dataclass(frozen=True, eq=False)
+class PrivacyStats:
+    """What one call costs. Worked out when it is asked for, from public numbers alone.
+
+    unit: what neighbours differ in. delta, count: at which, and for how many such releases, `epsilon` is.
+    """
+
+    unit: str
+    delta: Optional[float]
+    count: int
+    q_shape: tuple[int, ...]
+    k_shape: tuple[int, ...]
+    arithmetic: str
+    cu_seqlens_q: Optional[Tensor]
+    cu_seqlens_k: Optional[Tensor]
+    causal: bool
+    window: tuple[int, int]
+    scale: Optional[float]
+    softcap: Optional[float]
+    clips: tuple[Sequence[float], ...]
+    noise_table: Optional[Tensor]
+    noise_std: Optional[Sequence[float]]
+    noise_multiplier: float
+
+    @property
+    def release(self) -> Release:
+        lengths = lengths_of(self.q_shape, self.k_shape, self.cu_seqlens_q, self.cu_seqlens_k)
+        numbers = (self.causal, self.window, self.scale, self.softcap, self.clips, self.unit)
+        spec = spec_of(self.q_shape, self.k_shape, self.arithmetic, lengths, *numbers)
+        return release_and_noise(spec, self.noise_table, self.noise_std, self.noise_multiplier)[0]
+
+    @property
+    def sensitivity(self) -> Floats:
+        """L2 distance that one record can move the output of each query head, rounded up."""
+        return tuple(sensitivity_of(self.release.spec)["delta_per_head"])
+
+    @property
+    def sigma(self) -> Floats:
+        """Standard deviation of the noise on each query head; the least of its rows where they differ."""
+        return self.release.sigma
+
+    @property
+    def mu(self) -> float:
+        """The release is a Gaussian mechanism of sensitivity mu and noise 1, all heads together; rounded up."""
+        return self.release.mu()
+
+    def event(self, label: str = "") -> Optional[dict[str, Any]]:
+        """An event for a plan: Gaussian of noise multiplier 1 / mu, `count` times. None when mu is 0."""
+        return event_of(self.mu, self.count, label)
+
+    @property
+    def epsilon(self) -> Optional[Bracket]:
+        """Certified bracket of epsilon at `delta` of `count` such releases; None without a delta."""
+        if self.delta is None:
+            return None
+        event = self.event()
+        return accounting.epsilon({"events": [] if event is None else [event]}, self.delta)
+
+
+_logs: "weakref.WeakValueDictionary[int, ReleaseLog]" = weakref.WeakValueDictionary()
+_log_ids = itertools.count(1)
+
+
+class ReleaseLog:
+    """Counts what was released, as the op runs: compiled code and threads are counted too. A captured launch counts as
+    all the steps of its GraphSteps."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[Release] = Counter()
+        #: Names the log in calls of the op.
+        self.id = next(_log_ids)
+        _logs[self.id] = self
+
+    def record(self, release: Release, count: int) -> None:
+        with self._lock:
+            self._counts[release] += count
+
+    def clear(self) -> None:
+        with self._lock:
+            self._counts.clear()
+
+    def releases(self) -> dict[Release, int]:
+        with self._lock:
+            return dict(self._counts)
+
+    @property
+    def count(self) -> int:
+        return sum(self.releases().values())
+
+    def events(self, label: str = "") -> list[dict[str, Any]]:
+        """Events of a plan, one for each kind of call."""
+        events = (event_of(release.mu(), count, label) for release, count in self.releases().items())
+        return [event for event in events if event is not None]
+
+
+def log_with(log_id: int) -> Optional[ReleaseLog]:
+    return _logs.get(log_id)
+

@@ -1,0 +1,101 @@
+// Attention on a CUDA device. Without the CUDA parts: no_device.cpp.
+#include <dpflash/dpflash.h>
+
+#include <dpflash/accounting/error.hpp>
+#include <dpflash/attention/forward.hpp>
+
+#include "attention_call.hpp"
+#include "handles.hpp"
+
+namespace dpflash::c {
+namespace {
+
+using accounting::UnusableInput;
+using attention::DeviceNoise;
+
+gpu::StreamHandle stream_of(void* cuda_stream) { return static_cast<gpu::StreamHandle>(cuda_stream); }
+
+attention::Path path_of(std::int32_t path) {
+  return path == DPF_PATH_SM80   ? attention::Path::sm80
+         : path == DPF_PATH_SM90 ? attention::Path::sm90
+                                 : attention::Path::automatic;
+}
+
+attention::Element element_of(std::int32_t element) {
+  if (element == DPF_BF16) return attention::Element::bf16;
+  if (element == DPF_F16) return attention::Element::f16;
+  throw UnusableInput("tensors.element", std::to_string(element), "DPF_BF16 or DPF_F16 on a device");
+}
+
+attention::ForwardTensors tensors_of(const dpf_attention_tensors& t) {
+  // The library counts in unsigned long long, which has the size of uint64_t.
+  static_assert(sizeof(unsigned long long) == sizeof(std::uint64_t));
+  return {.q = tensor_of<const void>(t.q, t.q_strides),
+          .k = tensor_of<const void>(t.k, t.k_strides),
+          .v = tensor_of<const void>(t.v, t.v_strides),
+          .out = tensor_of<void>(t.out, t.out_strides),
+          .clean = tensor_of<void>(t.clean, t.clean_strides),
+          .lse = static_cast<float*>(t.lse),
+          .clipped = reinterpret_cast<unsigned long long*>(t.clipped)};
+}
+
+attention::ForwardOptions options_of(AttentionCall call, const dpf_attention_tensors& t) {
+  return {.shape = std::move(call.shape),
+          .clips = std::move(call.clips),
+          .element = element_of(t.element),
+          .packed = t.packed == 1,
+          .path = path_of(t.path)};
+}
+
+void upload(dpf_attention_noise& noise, gpu::StreamHandle stream) {
+  if (noise.device) throw UnusableInput("noise", "uploaded already, a second upload", "one upload");
+  noise.device = noise.rows == 0 ? DeviceNoise::stated(noise.sigma)
+                                 : DeviceNoise::stated(noise.sigma, static_cast<std::int32_t>(noise.heads), stream);
+}
+
+}  // namespace
+}  // namespace dpflash::c
+
+using namespace dpflash::c;
+
+int dpf_graph_steps_create(uint32_t stream, uint32_t first_step, uint32_t count, uint32_t launches, void* cuda_stream,
+                           dpf_graph_steps** steps) {
+  return make_handle(steps, "steps", [&] {
+    return new dpf_graph_steps{{stream, first_step, count, launches, stream_of(cuda_stream)}};
+  });
+}
+
+void dpf_graph_steps_free(dpf_graph_steps* steps) { delete steps; }
+
+int dpf_attention_noise_upload(dpf_attention_noise* noise, void* cuda_stream) {
+  return guard([&] {
+    require(noise, "noise");
+    upload(*noise, stream_of(cuda_stream));
+  });
+}
+
+int dpf_attention_workspace(const dpf_attention* attention, const dpf_attention_tensors* tensors, size_t* bytes) {
+  return guard([&] {
+    require(bytes, "bytes");
+    const dpf_attention_tensors t = read_tensors(tensors);
+    *bytes = dpflash::attention::workspace_bytes(tensors_of(t), options_of(read_attention(attention), t));
+  });
+}
+
+int dpf_attention_forward(const dpf_attention* attention, const dpf_attention_tensors* tensors,
+                          const dpf_attention_noise* noise, const dpf_draws* draws, void* workspace,
+                          size_t workspace_bytes, void* cuda_stream) {
+  return guard([&] {
+    const dpf_attention_tensors t = read_tensors(tensors);
+    const dpflash::attention::ForwardOptions options = options_of(read_attention(attention), t);
+    require(noise, "noise");
+    if (!noise->device) throw UnusableInput("noise", "not on a device", "a noise that was uploaded");
+    const dpf_draws from = read_draws(draws);
+    const dpflash::noise::DrawFrom taken =
+        from.steps != nullptr
+            ? dpflash::noise::DrawFrom(from.source->value, from.steps->value, 0)
+            : dpflash::noise::DrawFrom(from.source->value, {.stream = from.stream, .step = from.step});
+    dpflash::attention::forward(tensors_of(t), options, *noise->device, taken,
+                                {static_cast<std::byte*>(workspace), workspace_bytes}, stream_of(cuda_stream));
+  });
+}

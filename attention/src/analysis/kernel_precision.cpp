@@ -2,9 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <dpflash/accounting/error.hpp>
-#include <set>
 
-#include "analysis/row_factor.hpp"
+#include "analysis/scan.hpp"
 #include "analysis/words.hpp"
 #include "dpflash/attention/sensitivity.hpp"
 #include "shape/shape.hpp"
@@ -16,12 +15,9 @@ using accounting::UnusableInput;
 
 std::int64_t most_visible(const Shape& shape) {
   std::int64_t most = 0;
-  std::set<std::pair<std::int64_t, std::int64_t>> seen;
-  for (const SequenceLengths& lengths : shape.lengths) {
-    if (!seen.insert({lengths.queries, lengths.keys}).second) continue;
+  for (const auto& [lengths, first, copies] : analysis::distinct_lengths(shape))
     for (std::int64_t row = 0; row < lengths.queries; ++row)
       most = std::max(most, visible(shape, lengths, row).count());
-  }
   return most;
 }
 

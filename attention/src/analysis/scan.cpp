@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <set>
+#include <map>
 #include <utility>
 
 #include "analysis/sweep.hpp"
@@ -24,6 +24,18 @@ std::vector<HeadGroup> group_heads(const SensitivityQuestion& question, const st
     }
   }
   return groups;
+}
+
+std::vector<CountedLengths> distinct_lengths(const Shape& shape) {
+  std::vector<CountedLengths> out;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::size_t> seen;
+  for (std::size_t s = 0; s < shape.lengths.size(); ++s) {
+    const SequenceLengths& lengths = shape.lengths[s];
+    const auto [found, is_new] = seen.insert({{lengths.queries, lengths.keys}, out.size()});
+    if (is_new) out.push_back({lengths, static_cast<std::int64_t>(s), 0});
+    ++out[found->second].count;
+  }
+  return out;
 }
 
 QueryHeads query_heads(const Shape& shape, std::int32_t kv_head) {
@@ -67,17 +79,14 @@ ScanResult scan(const SensitivityQuestion& question, const std::vector<HeadGroup
                 const std::vector<double>& weights) {
   ScanResult result;
   result.group_square.assign(groups.size(), 0);
-  std::set<std::pair<std::int64_t, std::int64_t>> seen;
-  for (std::size_t s = 0; s < question.shape.lengths.size(); ++s) {
-    const SequenceLengths& lengths = question.shape.lengths[s];
-    if (!seen.insert({lengths.queries, lengths.keys}).second) continue;
+  for (const auto& [lengths, first, count] : distinct_lengths(question.shape)) {
     const auto term = [&](std::int64_t, const Moved& moved, Exact* out) {
       for (std::size_t g = 0; g < groups.size(); ++g) {
         const double f = groups[g].factor(moved);
         out[g] = exact_up(f * f * (1 + 0x1p-51));
       }
     };
-    const auto visit = [&](std::int64_t place, const Exact* sums, std::int64_t rows) {
+    const auto visit = [&, sequence = first](std::int64_t place, const Exact* sums, std::int64_t rows) {
       double total = 0;
       for (std::size_t g = 0; g < groups.size(); ++g) {
         double square = to_double_up(sums[g]);
@@ -91,7 +100,7 @@ ScanResult scan(const SensitivityQuestion& question, const std::vector<HeadGroup
       total *= 1 + (static_cast<double>(groups.size()) + 2) * 0x1p-52;
       if (total > result.total_square) {
         const bool whole = question.unit == Unit::sequence;
-        result.worst = {static_cast<std::int64_t>(s), whole ? -1 : place};
+        result.worst = {sequence, whole ? -1 : place};
         result.rows_moved = rows;
         result.total_square = total;
       }

@@ -20,6 +20,14 @@ struct HeadGroup {
 /// In the order of the first kv head; bounds as `bounds`, one a kv head.
 std::vector<HeadGroup> group_heads(const SensitivityQuestion& question, const std::vector<double>& bounds);
 
+/// The lengths of a question, each once, in the order of their first sequence.
+struct CountedLengths {
+  SequenceLengths lengths;
+  std::int64_t first;  ///< sequence that has them
+  std::int64_t count;  ///< how many have
+};
+std::vector<CountedLengths> distinct_lengths(const Shape& shape);
+
 /// Query heads [first, first + count) of a kv head.
 struct QueryHeads {
   std::int32_t first;

@@ -81,7 +81,7 @@ __device__ __forceinline__ void start(const Launch& launch, const Work& work, co
 }
 
 /// out = sum of p c v, sums = sum of p, over all keys that the warp's rows see.
-template <class T, class Plan>
+template <class T, class Plan, bool softcap>
 __device__ __forceinline__ void attend(const Launch& launch, const Work& work, unsigned char* shared, Answer<Plan>& out,
                                        float (&sums)[Plan::groups][2]) {
   using Rows = TileRows<Plan::head_dim>;
@@ -112,16 +112,18 @@ __device__ __forceinline__ void attend(const Launch& launch, const Work& work, u
     // Masks and lengths are public: a warp may leave out what they hide.
     const bool sees = first <= last && begin < mask.end(last) && begin + Plan::keys > mask.begin(first);
     const RowFactors* const factors = loader.factors(slot) + lane % 4 * 2;
-    Scores<Plan> s;
+    Probabilities<Plan> p;
     wait_copies<0>();
     __syncthreads();  // The keys are there, and no warp needs the last values any more.
     loader.load_values(slot, tile);
     close_copies();
     if (sees) {
+      Scores<Plan> s;
       multiply_keys<T, Plan>(s, afresh(query), afresh(key));
-      scale_scores<Plan>(s, scale, factors, launch.softcap_log2);
+      scale_scores<softcap, Plan>(s, scale, factors, launch.softcap_log2);
       if (begin < mask.begin(last) || begin + Plan::keys > mask.end(first))
         hide_scores<Plan>(s, mask, afresh(first) + lane / 4, begin + lane % 4 * 2);
+      exponentiate<T, Plan>(p, sums, s, factors);
     }
     wait_copies<0>();
     __syncthreads();  // The values are there, and no warp needs these keys any more.
@@ -130,11 +132,7 @@ __device__ __forceinline__ void attend(const Launch& launch, const Work& work, u
       loader.load_factors(next == 2 ? 0 : next + 1, tile + 2);
     }
     close_copies();
-    if (sees) {
-      Probabilities<Plan> p;
-      exponentiate<T, Plan>(p, sums, s, factors);
-      multiply_values<T, Plan>(out, p, afresh(value));
-    }
+    if (sees) multiply_values<T, Plan>(out, p, afresh(value));
     slot = next;
   }
 }
@@ -169,7 +167,8 @@ __device__ __forceinline__ void divide(const Launch& launch, const Work& work, i
   }
 }
 
-template <class T, class Plan>
+/// Softcaps have their own kernel: a hyperbolic tangent needs registers.
+template <class T, class Plan, bool softcap>
 __global__ void __launch_bounds__(Plan::threads, Plan::blocks) attention_kernel(const __grid_constant__ Launch launch) {
   extern __shared__ __align__(128) unsigned char shared[];
   const Forward& problem = launch.problem;
@@ -177,7 +176,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks) attention_kernel(
   if (work.first_row >= work.queries) return;
   Answer<Plan> answer = {};
   float sums[Plan::groups][2] = {};
-  attend<T, Plan>(launch, work, shared, answer, sums);
+  attend<T, Plan, softcap>(launch, work, shared, answer, sums);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   WarpRows rows;
   rows.staged = reinterpret_cast<float4*>(shared) + warp * (Plan::warp_rows * Plan::head_dim / 4);
@@ -205,7 +204,7 @@ __global__ void __launch_bounds__(Plan::threads, Plan::blocks) attention_kernel(
 
 template <class T, class Plan>
 void launch_plan(Launch& launch, gpu::StreamHandle stream) {
-  const auto kernel = attention_kernel<T, Plan>;
+  const auto kernel = launch.softcap_log2 > 0 ? attention_kernel<T, Plan, true> : attention_kernel<T, Plan, false>;
   gpu::check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Plan::bytes),
              "cudaFuncSetAttribute");
   launch.row_tiles = (static_cast<std::uint32_t>(launch.problem.rows) + Plan::rows - 1) / Plan::rows;

@@ -9,10 +9,22 @@
 
 namespace dpflash::attention::cuda::sm80 {
 
+/// The draws of a lane from its words, with a refill where a radius is rare: a loop, because it seldom runs.
 template <class Source>
 __device__ __noinline__ void rare_normals(const typename Source::Key& key, std::uint64_t group, std::uint32_t lane,
-                                          std::uint32_t step, std::uint32_t stream, float (&z)[16]) {
-  draw::attention_normals<Source>(key, group, lane, step, stream, z);
+                                          std::uint32_t step, std::uint32_t stream, const std::uint32_t (&x)[12],
+                                          float (&z)[16]) {
+#pragma unroll 1
+  for (std::uint32_t q = 0; q < 4; ++q) {
+    const std::uint32_t* const w = &x[3 * q];
+    std::uint32_t e[4];
+    draw::attention_refill<Source>(key, group, lane, step, stream, q, e);
+    const float r0 =
+        w[0] < draw::kNormalRareBelow ? draw::rare_radius_squared(w[0], e[0], e[1]) : draw::radius_squared(w[0]);
+    const float r1 =
+        w[1] < draw::kNormalRareBelow ? draw::rare_radius_squared(w[1], e[2], e[3]) : draw::radius_squared(w[1]);
+    draw::normal_quad(r0, r1, w[0], w[1], w[2], &z[4 * q]);
+  }
 }
 
 /// draw::attention_normals, with the rare radii out of the way of registers.
@@ -20,15 +32,7 @@ template <class Source>
 __device__ __forceinline__ void normals_of(const typename Source::Key& key, std::uint64_t group, std::uint32_t lane,
                                            std::uint32_t step, std::uint32_t stream, float (&z)[16]) {
   std::uint32_t x[12];
-  using Layout = draw::AttentionLayout<Source>;
-#pragma unroll
-  for (std::uint32_t b = 0; b < Layout::blocks; ++b) {
-    std::uint32_t words[Source::words];
-    Source::block(key, draw::counter_of(Layout::block_of(group, lane, b), draw::Use::attention, 0, step, stream),
-                  words);
-#pragma unroll
-    for (std::uint32_t i = 0; i < 12 / Layout::blocks; ++i) x[b * 4 + i] = words[i];
-  }
+  draw::attention_words<Source>(key, group, lane, step, stream, x);
   std::uint32_t rarest = draw::kNormalRareBelow;
 #pragma unroll
   for (int q = 0; q < 4; ++q) {
@@ -37,8 +41,12 @@ __device__ __forceinline__ void normals_of(const typename Source::Key& key, std:
     draw::normal_quad(draw::radius_squared(w[0]), draw::radius_squared(w[1]), w[0], w[1], w[2], &z[4 * q]);
   }
   if (rarest < draw::kNormalRareBelow) {
+    // Copies: only this branch needs arrays in memory.
+    std::uint32_t words[12];
     float all[16];
-    rare_normals<Source>(key, group, lane, step, stream, all);
+#pragma unroll
+    for (int i = 0; i < 12; ++i) words[i] = x[i];
+    rare_normals<Source>(key, group, lane, step, stream, words, all);
 #pragma unroll
     for (int i = 0; i < 16; ++i) z[i] = all[i];
   }

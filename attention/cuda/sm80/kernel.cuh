@@ -23,7 +23,7 @@ struct Plan {
   static constexpr int warp_rows = 16 * groups;
   static constexpr int rows = warp_rows * warps;
   static constexpr int keys = 64;
-  static constexpr int blocks = groups == 1 ? 1 : head_dim <= 64 ? 3 : 2;  ///< on a multiprocessor, for registers
+  static constexpr int blocks = groups == 1 ? 1 : 2;  ///< on a multiprocessor, for registers
   static constexpr int factor_slots = 3;
   static constexpr int key_tile = rows * head_dim * 2;
   static constexpr int value_tile = key_tile + keys * head_dim * 2;
@@ -106,7 +106,7 @@ __device__ __forceinline__ void multiply_keys(Scores<Plan>& s, std::uint32_t que
 }
 
 /// Products to log2 p: clip factors, scale and softcap. `factors` are those of the lane's first two keys.
-template <class Plan>
+template <bool softcap, class Plan>
 __device__ __forceinline__ void scale_scores(Scores<Plan>& s, const float (&scale)[Plan::groups][2],
                                              const RowFactors* factors, float softcap_log2) {
 #pragma unroll
@@ -117,13 +117,14 @@ __device__ __forceinline__ void scale_scores(Scores<Plan>& s, const float (&scal
 #pragma unroll
       for (int i = 0; i < 4; ++i) s[g][n][i] = scale[g][i / 2] * ((i % 2 == 0 ? pair.x : pair.z) * s[g][n][i]);
   }
-  if (softcap_log2 == 0) return;
+  if constexpr (softcap) {
 #pragma unroll
-  for (int n = 0; n < Plan::keys / 8; ++n)
+    for (int n = 0; n < Plan::keys / 8; ++n)
 #pragma unroll
-    for (int g = 0; g < Plan::groups; ++g)
+      for (int g = 0; g < Plan::groups; ++g)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) s[g][n][i] = softcap_log2 * tanhf(s[g][n][i]);
+        for (int i = 0; i < 4; ++i) s[g][n][i] = softcap_log2 * tanhf(s[g][n][i]);
+  }
 }
 
 /// -infinity where a row does not see a key; `row` and `key` are the lane's first.

@@ -18,12 +18,13 @@ using accounting::NotComputable;
 using accounting::UnusableInput;
 using Text = std::optional<std::string>;
 
-constexpr const char* kCommands = "epsilon, delta, calibrate, compare, runs (see dpflash --help)";
+constexpr const char* kCommands = "epsilon, delta, calibrate, compare, runs, sensitivity (see dpflash --help)";
 
 /// Options as written; conversion is ours, so that every message has one form and NaN, hex or blanks never pass.
 struct Raw {
   Text delta, epsilon, target, solve, noise_multiplier, sampling_rate, steps, events, adjacency, accountant, engine,
-      width, format;
+      width, format, shape, mu, layers;
+  bool plan = false;
   std::vector<std::string> paths;
 };
 
@@ -50,6 +51,19 @@ void add_plan_options(CLI::App& command, Raw& raw) {
   command.footer(kPlanHelp);
 }
 
+void add_sensitivity(CLI::App& app, Raw& raw) {
+  auto* const command = app.add_subcommand("sensitivity", kSensitivityHelp);
+  command->add_option("shape", raw.shape, "Attention shape document; - is standard input")->type_name("SHAPE.json|-");
+  command->add_option("--mu", raw.mu, "mu of each release: print the noise for it")->type_name("M");
+  command->add_option("--target-epsilon", raw.target, "Or epsilon of all layers together, with --delta")
+      ->type_name("E");
+  command->add_option("--delta", raw.delta, "Failure probability in (0, 1)")->type_name("D");
+  command->add_option("--layers", raw.layers, "Releases of this shape, one a layer; 1 by default")->type_name("N");
+  command->add_flag("--plan", raw.plan, "Print the releases as a plan for --events, and nothing else");
+  command->add_option("--format", raw.format, "json (default) or text")->type_name("NAME");
+  command->footer(kShapeHelp);
+}
+
 void add_commands(CLI::App& app, Raw& raw) {
   auto* epsilon = app.add_subcommand("epsilon", kEpsilonHelp);
   auto* delta = app.add_subcommand("delta", kDeltaHelp);
@@ -68,6 +82,7 @@ void add_commands(CLI::App& app, Raw& raw) {
   for (CLI::App* command : {epsilon, delta, calibrate, compare, runs}) {
     command->add_option("--format", raw.format, "text (default), json or csv")->type_name("NAME");
   }
+  add_sensitivity(app, raw);
 }
 
 std::string quoted(const std::string& text) {
@@ -145,22 +160,57 @@ PlanOptions plan_options(const Raw& raw) {
   return out;
 }
 
+double checked_delta(const Raw& raw) {
+  const double delta = number("--delta", raw.delta, "a number in (0, 1)");
+  if (!(delta > 0 && delta < 1)) throw UnusableInput("--delta", *raw.delta, "a number in (0, 1)");
+  return delta;
+}
+
+double checked_target(const Raw& raw) {
+  const double target = number("--target-epsilon", raw.target, "a finite number above 0");
+  if (!(target > 0)) throw UnusableInput("--target-epsilon", *raw.target, "a finite number above 0");
+  return target;
+}
+
+SensitivityOptions sensitivity_options(const Raw& raw) {
+  constexpr const char* kMu = "a number in [1e-9, 1000]";
+  constexpr const char* kLayers = "an integer in [1, 10000]";
+  if (!raw.shape) throw UnusableInput("shape", "a missing argument", "a shape document, or - for standard input");
+  SensitivityOptions out{.shape = *raw.shape, .mu = maybe_number("--mu", raw.mu, kMu), .plan = raw.plan};
+  if (out.mu && !(*out.mu >= 1e-9 && *out.mu <= 1e3)) throw UnusableInput("--mu", *raw.mu, kMu);
+  if (out.mu && raw.target) throw UnusableInput("--mu", "the option beside --target-epsilon", "one of the two");
+  if (raw.delta) out.delta = checked_delta(raw);
+  if (raw.target) {
+    out.epsilon = checked_target(raw);
+    out.delta = checked_delta(raw);
+  }
+  const double layers = maybe_number("--layers", raw.layers, kLayers).value_or(1);
+  if (!(layers >= 1 && layers <= 1e4 && layers == std::floor(layers)))
+    throw UnusableInput("--layers", *raw.layers, kLayers);
+  out.layers = static_cast<std::int64_t>(layers);
+  return out;
+}
+
 Arguments checked(Command command, const Raw& raw) {
   Arguments out{.command = command, .format = format(raw.format), .paths = raw.paths};
   if (command == Command::runs) {
     if (raw.paths.empty()) throw UnusableInput("path", "a missing argument", "run files, or folders of *.json");
     return out;
   }
+  if (command == Command::sensitivity) {
+    if (!raw.format) out.format = Format::json;
+    if (out.format == Format::csv) throw UnusableInput("--format", "csv", "one of: json, text");
+    out.sensitivity = sensitivity_options(raw);
+    return out;
+  }
   if (command == Command::delta) {
     out.epsilon = number("--epsilon", raw.epsilon, "a finite number");
   } else {
-    out.delta = number("--delta", raw.delta, "a number in (0, 1)");
-    if (!(out.delta > 0 && out.delta < 1)) throw UnusableInput("--delta", *raw.delta, "a number in (0, 1)");
+    out.delta = checked_delta(raw);
   }
   if (command == Command::calibrate) {
     using accounting::Unknown;
-    out.epsilon = number("--target-epsilon", raw.target, "a finite number above 0");
-    if (!(out.epsilon > 0)) throw UnusableInput("--target-epsilon", *raw.target, "a finite number above 0");
+    out.epsilon = checked_target(raw);
     if (!raw.solve)
       throw UnusableInput("--solve", "a missing option", "one of: noise-multiplier, steps, sampling-rate");
     out.solve = choose<Unknown>("--solve", *raw.solve,
@@ -186,17 +236,15 @@ Arguments checked(Command command, const Raw& raw) {
 }
 
 Command command_named(const std::string& name) {
-  for (const char* later : {"curve", "sensitivity"}) {
-    if (name == later) {
-      throw UnusableInput("command", name + ", which this version does not have,", std::string("one of: ") + kCommands);
-    }
-  }
+  if (name == "curve")
+    throw UnusableInput("command", name + ", which this version does not have,", std::string("one of: ") + kCommands);
   return choose<Command>("command", name,
                          {{"epsilon", Command::epsilon},
                           {"delta", Command::delta},
                           {"calibrate", Command::calibrate},
                           {"compare", Command::compare},
-                          {"runs", Command::runs}});
+                          {"runs", Command::runs},
+                          {"sensitivity", Command::sensitivity}});
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The command line as checked values.
 #pragma once
 
+#include <cstdint>
 #include <dpflash/accounting/accountant.hpp>
 #include <dpflash/accounting/plan.hpp>
 #include <optional>
@@ -9,7 +10,7 @@
 
 namespace dpflash::cli {
 
-enum class Command { epsilon, delta, calibrate, compare, runs };
+enum class Command { epsilon, delta, calibrate, compare, runs, sensitivity };
 enum class Accountant { pld, rdp, basic };
 enum class Format { text, json, csv };
 
@@ -20,6 +21,16 @@ struct PlanOptions {
   std::optional<double> sampling_rate = std::nullopt;
   std::optional<double> steps = std::nullopt;
   std::optional<accounting::Adjacency> adjacency = std::nullopt;
+};
+
+/// What `sensitivity` is asked beside the shape's own bounds.
+struct SensitivityOptions {
+  std::string shape = {};  ///< a file name or "-"
+  std::optional<double> mu = std::nullopt;
+  std::optional<double> epsilon = std::nullopt;  ///< a target for all layers, at delta
+  std::optional<double> delta = std::nullopt;
+  std::int64_t layers = 1;
+  bool plan = false;  ///< print the plan of the releases and nothing else
 };
 
 struct Arguments {
@@ -34,6 +45,7 @@ struct Arguments {
   accounting::Options options = {};
   Format format = Format::text;
   std::vector<std::string> paths = {};
+  SensitivityOptions sensitivity = {};
   /// Text to print instead of running a command: help or version.
   std::optional<std::string> message = std::nullopt;
 };

@@ -14,5 +14,6 @@ std::string run_epsilon_or_delta(const Arguments& arguments);
 std::string run_calibrate(const Arguments& arguments);
 std::string run_compare(const Arguments& arguments);
 std::string run_published(const Arguments& arguments);
+std::string run_sensitivity(const Arguments& arguments);
 
 }  // namespace dpflash::cli

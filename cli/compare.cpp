@@ -97,6 +97,8 @@ std::string run(const Arguments& arguments) {
       return run_compare(arguments);
     case Command::runs:
       return run_published(arguments);
+    case Command::sensitivity:
+      return run_sensitivity(arguments);
   }
   return {};
 }

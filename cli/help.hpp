@@ -18,6 +18,7 @@ inline constexpr const char* kExamples =
   dpflash calibrate --target-epsilon 3 --delta 1e-6 --solve noise-multiplier --sampling-rate 0.01 --steps 5000
   dpflash compare --delta 1e-5 --events plan.json
   dpflash runs examples/runs
+  dpflash sensitivity examples/attention/decoder.json --mu 0.5 --format text
 `dpflash COMMAND --help` explains each command. Exit status: 0 answered; 1 cannot be computed; 2 unusable input.)";
 
 inline constexpr const char* kPlanHelp =
@@ -37,6 +38,15 @@ inline constexpr const char* kCalibrateHelp =
 inline constexpr const char* kCompareHelp = "Epsilon by every accountant side by side, with the time each took.";
 inline constexpr const char* kRunsHelp =
     "Published training runs (JSON files, or folders of them) recomputed: does the published epsilon hold?";
+
+inline constexpr const char* kSensitivityHelp =
+    "How far one record can move the output of clipped softmax attention, from public numbers; and noise for it.";
+inline constexpr const char* kShapeHelp =
+    R"(A shape is a JSON document; numbers may be strings of decimals:
+  {"unit": "token", "lengths": [[2048, 2048]], "causal": true, "window": [-1, -1],
+   "H": 8, "H_kv": 2, "D": 128, "scale": 0.088, "C_q": 4, "C_k": 3, "C_v": [1, 1]}
+unit: token, zero-out, self-token, sequence, token-add-remove. Optional: block_m, window, H_kv, scale (1 / sqrt(D)),
+softcap, sigma (one a query head; adds mu), finite_precision ("bf16", "fp16" or {u_P, eps_s, eta_over_Cv}), id, desc.)";
 
 inline constexpr const char* kAdjacencyHelp =
     "Which data sets are neighbours: add-or-remove-one (default), replace-one, replace-special, add-one, remove-one; "

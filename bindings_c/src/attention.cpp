@@ -1,11 +1,11 @@
-// Noise sources, noise as stated, and attention on the host.
+// Noise sources, and attention on the host.
 #include <dpflash/dpflash.h>
 
-#include <cmath>
 #include <dpflash/accounting/error.hpp>
 #include <dpflash/attention/reference.hpp>
 
 #include "attention_call.hpp"
+#include "attention_noise.hpp"
 #include "handles.hpp"
 
 namespace dpflash::c {
@@ -28,26 +28,6 @@ Generator generator_of(std::int32_t generator) {
   }
 }
 
-/// Numbers of a table; no product of the ranges here overflows.
-std::int64_t numbers_of(std::int64_t heads, std::int64_t rows) {
-  if (heads < 1 || heads > 65536) throw UnusableInput("heads", std::to_string(heads), "an integer in [1, 65536]");
-  if (rows < 0 || rows > std::int64_t{1} << 28) {
-    throw UnusableInput("rows", std::to_string(rows), "an integer in [0, 2^28]");
-  }
-  return heads * (rows == 0 ? 1 : rows);
-}
-
-dpf_attention_noise* stated(const float* sigma, std::int64_t heads, std::int64_t rows) {
-  const std::int64_t count = numbers_of(heads, rows);
-  require(sigma, "sigma");
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (!std::isnormal(sigma[i]) || sigma[i] < 0) {
-      throw UnusableInput("sigma[" + std::to_string(i) + "]", std::to_string(sigma[i]), "a normal float above 0");
-    }
-  }
-  return new dpf_attention_noise{{sigma, sigma + count}, heads, rows};
-}
-
 template <class T>
 void run_reference(const AttentionCall& call, const dpf_attention_tensors& t, const dpf_attention_noise* noise,
                    const dpf_draws* draws) {
@@ -63,10 +43,10 @@ void run_reference(const AttentionCall& call, const dpf_attention_tensors& t, co
     attention::reference<T>(tensors, options);
     return;
   }
-  require(noise, "noise");
+  check_made_for(noise, call);
   const dpf_draws from = read_draws(draws);
   if (from.steps != nullptr) throw UnusableInput("draws.steps", "a pointer", "NULL on the host");
-  attention::private_reference<T>(tensors, options, noise->sigma, from.source->value,
+  attention::private_reference<T>(tensors, options, noise->table.sigma(), from.source->value,
                                   {.stream = from.stream, .step = from.step});
 }
 
@@ -86,12 +66,6 @@ int dpf_noise_source_reproducible(int32_t generator, uint64_t seed, dpf_noise_so
 }
 
 void dpf_noise_source_free(dpf_noise_source* source) { delete source; }
-
-int dpf_attention_noise_stated(const float* sigma, int64_t heads, int64_t rows, dpf_attention_noise** noise) {
-  return make_handle(noise, "noise", [&] { return stated(sigma, heads, rows); });
-}
-
-void dpf_attention_noise_free(dpf_attention_noise* noise) { delete noise; }
 
 int dpf_attention_reference(const dpf_attention* attention, const dpf_attention_tensors* tensors,
                             const dpf_attention_noise* noise, const dpf_draws* draws) {

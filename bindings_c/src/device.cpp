@@ -5,6 +5,7 @@
 #include <dpflash/attention/forward.hpp>
 
 #include "attention_call.hpp"
+#include "attention_noise.hpp"
 #include "handles.hpp"
 
 namespace dpflash::c {
@@ -49,8 +50,16 @@ attention::ForwardOptions options_of(AttentionCall call, const dpf_attention_ten
 
 void upload(dpf_attention_noise& noise, gpu::StreamHandle stream) {
   if (noise.device) throw UnusableInput("noise", "uploaded already, a second upload", "one upload");
-  noise.device = noise.rows == 0 ? DeviceNoise::stated(noise.sigma)
-                                 : DeviceNoise::stated(noise.sigma, static_cast<std::int32_t>(noise.heads), stream);
+  const attention::NoiseTable& table = noise.table;
+  noise.device =
+      table.per_row() ? DeviceNoise::stated(table.sigma(), table.heads(), stream) : DeviceNoise::stated(table.sigma());
+}
+
+/// Noise whose mu counts on exact arithmetic does not cover what a kernel rounds.
+void check_precision(const dpf_attention_noise& noise, std::int32_t element) {
+  if (element == DPF_BF16 ? noise.covers_bf16 : noise.covers_f16) return;
+  throw UnusableInput("noise", "a finite_precision below that of the kernels",
+                      std::string("a shape with finite_precision \"") + (element == DPF_BF16 ? "bf16\"" : "fp16\""));
 }
 
 }  // namespace
@@ -87,9 +96,11 @@ int dpf_attention_forward(const dpf_attention* attention, const dpf_attention_te
                           size_t workspace_bytes, void* cuda_stream) {
   return guard([&] {
     const dpf_attention_tensors t = read_tensors(tensors);
-    const dpflash::attention::ForwardOptions options = options_of(read_attention(attention), t);
-    require(noise, "noise");
+    AttentionCall call = read_attention(attention);
+    check_made_for(noise, call);
+    check_precision(*noise, t.element);
     if (!noise->device) throw UnusableInput("noise", "not on a device", "a noise that was uploaded");
+    const dpflash::attention::ForwardOptions options = options_of(std::move(call), t);
     const dpf_draws from = read_draws(draws);
     const dpflash::noise::DrawFrom taken =
         from.steps != nullptr

@@ -1,10 +1,9 @@
 // What the opaque handles hold.
 #pragma once
 
-#include <cstdint>
+#include <dpflash/attention/allocation.hpp>
 #include <dpflash/noise/calibration.hpp>
 #include <dpflash/noise/source.hpp>
-#include <vector>
 #ifdef DPFLASH_HAS_CUDA
 #include <dpflash/attention/forward.hpp>
 #include <dpflash/noise/device.hpp>
@@ -23,9 +22,10 @@ struct dpf_noise_source {
 };
 
 struct dpf_attention_noise {
-  std::vector<float> sigma;
-  std::int64_t heads;
-  std::int64_t rows;  ///< 0: one number a head
+  dpflash::attention::NoiseTable table;
+  /// Whether the table's mu has the errors of the kernels of this element in it.
+  bool covers_bf16;
+  bool covers_f16;
 #ifdef DPFLASH_HAS_CUDA
   std::optional<dpflash::attention::DeviceNoise> device = std::nullopt;
 #endif

@@ -9,7 +9,14 @@ enum { kQ = kSequences * kQueries * kHeads * kDim, kK = kSequences * kKeys * kHe
 
 static const int64_t kLengths[] = {kQueries, kKeys, kQueries, kKeys};
 static const double kClip[] = {1};
+static const char kShape[] =
+    "{\"unit\":\"token\",\"lengths\":[[3,4]],\"causal\":false,\"H\":2,\"H_kv\":2,\"D\":8,"
+    "\"C_q\":1,\"C_k\":1,\"C_v\":1}";
 static double q[kQ], k[kK], v[kK], out[kQ], clean[kQ];
+
+static int stated(const float* sigma, size_t count, dpf_attention_noise** noise) {
+  return dpf_attention_noise_stated(kShape, strlen(kShape), sigma, count, noise);
+}
 
 static void set_strides(int64_t* strides, int64_t rows) {
   strides[0] = rows * kHeads * kDim;
@@ -100,7 +107,7 @@ static void noise_is_that_of_the_seed_and_used_once(void) {
   double first[kQ];
   double energy = 0;
   int i;
-  CHECK_STATUS(dpf_attention_noise_stated(sigma, kHeads, 0, &noise), DPF_OK);
+  CHECK_STATUS(stated(sigma, kHeads, &noise), DPF_OK);
   CHECK_STATUS(dpf_noise_source_reproducible(DPF_CHACHA20, 7, &draws.source), DPF_OK);
   CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_OK);
   memcpy(first, out, sizeof out);
@@ -124,16 +131,20 @@ static void noise_is_that_of_the_seed_and_used_once(void) {
 
 static void bad_calls_are_named(void) {
   const float bad[] = {1, 0};
+  const float good[] = {1, 1};
+  const double other_clip[] = {1.5};
+  const int64_t other_lengths[] = {kQueries, kKeys + 1, kQueries, kKeys + 1};
   dpf_attention attention = attention_of_case();
   dpf_attention_tensors tensors = tensors_of_case();
   dpf_attention_noise* noise = NULL;
   dpf_noise_source* source = NULL;
   dpf_draws draws = DPF_DRAWS_INIT;
-  CHECK_STATUS(dpf_attention_noise_stated(bad, 2, 0, &noise), DPF_ERROR_UNUSABLE_INPUT);
-  CHECK_REASON("sigma[1]");
-  CHECK_STATUS(dpf_attention_noise_stated(bad, 0, 0, &noise), DPF_ERROR_UNUSABLE_INPUT);
-  CHECK_STATUS(dpf_attention_noise_stated(bad, 2, -1, &noise), DPF_ERROR_UNUSABLE_INPUT);
-  CHECK_STATUS(dpf_attention_noise_stated(NULL, 2, 0, &noise), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(stated(bad, 2, &noise), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_REASON("sigma");
+  CHECK_STATUS(stated(bad, 0, &noise), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(stated(NULL, 2, &noise), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(stated(good, 5, &noise), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_attention_noise_stated("{}", 2, good, 2, &noise), DPF_ERROR_UNUSABLE_INPUT);
   CHECK(noise == NULL);
   CHECK_STATUS(dpf_noise_source_from_entropy(3, &source), DPF_ERROR_UNUSABLE_INPUT);
   CHECK_STATUS(dpf_noise_source_from_entropy(DPF_PHILOX, NULL), DPF_ERROR_UNUSABLE_INPUT);
@@ -141,12 +152,22 @@ static void bad_calls_are_named(void) {
   CHECK_STATUS(dpf_attention_reference(&attention, NULL, NULL, NULL), DPF_ERROR_UNUSABLE_INPUT);
   CHECK_STATUS(dpf_attention_reference(&attention, &tensors, NULL, &draws), DPF_ERROR_UNUSABLE_INPUT);
   CHECK_REASON("noise: NULL");
-  CHECK_STATUS(dpf_attention_noise_stated(bad, 1, 0, &noise), DPF_OK);
+  CHECK_STATUS(stated(good, 2, &noise), DPF_OK);
   CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
   CHECK_REASON("draws.source: NULL");
   CHECK_STATUS(dpf_noise_source_from_entropy(DPF_CHACHA12, &draws.source), DPF_OK);
+  attention.causal = 1;
   CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
-  CHECK_REASON("sigma.size");
+  CHECK_REASON("another causal");
+  attention = attention_of_case();
+  attention.clip_k = other_clip;
+  CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_REASON("another clip_k");
+  attention = attention_of_case();
+  attention.lengths = other_lengths;
+  CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_REASON("another lengths");
+  attention = attention_of_case();
   tensors.element = DPF_BF16;
   CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
   tensors.element = DPF_F64;
@@ -165,6 +186,37 @@ static void bad_calls_are_named(void) {
   dpf_noise_source_free(NULL);
   dpf_attention_noise_free(NULL);
   dpf_graph_steps_free(NULL);
+}
+
+static void calibrated_noise_meets_its_multiplier(void) {
+  dpf_calibration* calibration = NULL;
+  dpf_attention_noise* noise = NULL;
+  float sigma[kHeads * kQueries];
+  size_t count = 0;
+  double mu = 0;
+  char text[4096];
+  int32_t allocation;
+  CHECK_STATUS(dpf_calibration_gaussian_stated(4, 1e-5, NULL, &calibration), DPF_OK);
+  for (allocation = DPF_ALLOCATION_UNIFORM; allocation <= DPF_ALLOCATION_OPTIMAL; ++allocation) {
+    CHECK_STATUS(dpf_attention_noise_calibrated(kShape, strlen(kShape), calibration, allocation, &noise), DPF_OK);
+    CHECK_STATUS(dpf_attention_noise_mu(noise, &mu), DPF_OK);
+    CHECK(mu <= 0.25 && mu > 0.2499);
+    CHECK_STATUS(dpf_attention_noise_sigma(noise, NULL, 0, &count), DPF_OK);
+    CHECK(count == kHeads || count == kHeads * kQueries);
+    CHECK_STATUS(dpf_attention_noise_sigma(noise, sigma, count - 1, &count), DPF_ERROR_BUFFER_TOO_SMALL);
+    CHECK_STATUS(dpf_attention_noise_sigma(noise, sigma, count, &count), DPF_OK);
+    CHECK(sigma[0] > 0 && sigma[count - 1] > 0);
+    CHECK_STATUS(dpf_attention_noise_certificate_json(noise, text, sizeof text, NULL), DPF_OK);
+    CHECK(strstr(text, "\"mu\":") != NULL);
+    dpf_attention_noise_free(noise);
+  }
+  CHECK_STATUS(dpf_attention_noise_calibrated(kShape, strlen(kShape), calibration, 3, &noise),
+               DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_attention_noise_calibrated(kShape, strlen(kShape), NULL, 0, &noise), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK(noise == NULL);
+  CHECK_STATUS(dpf_attention_noise_mu(NULL, &mu), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_attention_noise_sigma(NULL, NULL, 0, &count), DPF_ERROR_UNUSABLE_INPUT);
+  dpf_calibration_free(calibration);
 }
 
 static void builds_without_cuda_say_so(void) {
@@ -199,6 +251,7 @@ void test_attention(void) {
   clean_answers_follow_the_definition();
   noise_is_that_of_the_seed_and_used_once();
   bad_calls_are_named();
+  calibrated_noise_meets_its_multiplier();
   builds_without_cuda_say_so();
   sensitivity_is_that_of_the_formula();
 }

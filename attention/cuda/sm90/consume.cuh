@@ -27,13 +27,13 @@ __device__ __forceinline__ std::uint32_t pack_nearest(float low, float high) {
   return bits;
 }
 
-/// A thread's rows: lane / 4 and that plus 8 of its warp's 16.
-struct Rows {
-  int row[2];       ///< of the sequence
-  float factor[2];  ///< clip factor of q, times scale log2(e)
-  int low[2];       ///< visible keys [low, low + count)
+/// Pairs of columns whose factors are fetched ahead of their use.
+inline constexpr int kFactorsAhead = 3;
+
+/// Keys that a thread's two rows see, counted from its first key of a tile: [low, low + count).
+struct Limits {
+  int low[2];
   unsigned count[2];
-  float sum[2];
 };
 
 /// c tanh(s / c) of a score in units of log2; absolute error 2e-7 c.
@@ -46,25 +46,28 @@ __device__ __forceinline__ float capped(float e, float to_unit, float from_unit)
 
 /// Scores to exponentials times the clip factor of v, and their row sums without it.
 template <class T, bool masked, bool softcap>
-__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], const float4* factors, int first_key,
-                                             Rows& rows) {
-  const int lane = static_cast<int>(threadIdx.x % 4);
+__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], const float4 (&first)[kFactorsAhead],
+                                             const float4* factors, const Limits& limits, const float (&scale)[2],
+                                             float (&sums)[2]) {
   [[maybe_unused]] const float to_unit = softcap ? __fdividef(2.0f, cap) : 0.0f;
   [[maybe_unused]] const float from_unit = __fmul_rn(cap, 1.44269504f);
+  float4 next[kFactorsAhead];
+#pragma unroll
+  for (int j = 0; j < kFactorsAhead; ++j) next[j] = first[j];
 #pragma unroll
   for (int j = 0; j < T::keys / 8; ++j) {
-    const float4 f = factors[4 * j + lane];
+    const float4 f = next[j % kFactorsAhead];
+    if (j + kFactorsAhead < T::keys / 8) next[j % kFactorsAhead] = factors[4 * (j + kFactorsAhead)];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int r = i / 2;
-      float e = __fmul_rn(__fmul_rn(s[4 * j + i], i % 2 == 0 ? f.x : f.y), rows.factor[r]);
+      float e = __fmul_rn(__fmul_rn(s[4 * j + i], i % 2 == 0 ? f.x : f.y), scale[r]);
       if constexpr (softcap) e = capped(e, to_unit, from_unit);
       if constexpr (masked) {
-        const int key = first_key + 8 * j + 2 * lane + i % 2;
-        if (static_cast<unsigned>(key - rows.low[r]) >= rows.count[r]) e = __int_as_float(0xff800000);
+        if (static_cast<unsigned>(8 * j + i % 2 - limits.low[r]) >= limits.count[r]) e = __int_as_float(0xff800000);
       }
       const float p = exp2_approximate(e);
-      rows.sum[r] = __fadd_rn(rows.sum[r], p);
+      sums[r] = __fadd_rn(sums[r], p);
       s[4 * j + i] = __fmul_rn(p, i % 2 == 0 ? f.z : f.w);
     }
   }
@@ -73,7 +76,7 @@ __device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2],
 /// Clip factors of the warpgroup's rows of q; rows that count as zero are zeroed where they lie.
 template <class T, bool f16>
 __device__ __forceinline__ void query_factors(const LaunchNumbers& n, const Work& w, char* q, int warpgroup,
-                                              Rows& rows) {
+                                              float (&factors)[2]) {
   const int thread = static_cast<int>(threadIdx.x % 128);
   const int row = 64 * warpgroup + thread / 2;
   const int half = thread % 2;
@@ -105,7 +108,7 @@ __device__ __forceinline__ void query_factors(const LaunchNumbers& n, const Work
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
   for (int r = 0; r < 2; ++r)
-    rows.factor[r] = __fmul_rn(__shfl_sync(0xffffffffu, factor, 2 * (lane / 4 + 8 * r)), n.scale_log2);
+    factors[r] = __fmul_rn(__shfl_sync(0xffffffffu, factor, 2 * (lane / 4 + 8 * r)), n.scale_log2);
 }
 
 /// Of a pair, the first goes to the neighbour at `distance` when this lane's bit is set, else the second.
@@ -126,24 +129,28 @@ __device__ __forceinline__ uint4 transpose_four(std::uint32_t x0, std::uint32_t 
   return make_uint4(x0, x1, x2, x3);
 }
 
-/// One block of 32 columns of the answer, both rows of the thread.
+/// Columns 32 block + 8 (lane mod 4) and the next seven of a row, when they are there.
+__device__ __forceinline__ void store_row(const View& view, const LaunchNumbers& n, const Work& w, int row, int block,
+                                          uint4 bits) {
+  const int column = 32 * block + 8 * static_cast<int>(threadIdx.x % 4);
+  if (row >= w.rows || column >= n.head_dim) return;
+  char* const to =
+      static_cast<char*>(view.data) +
+      2 * (w.batch * (n.cumulative_q != nullptr ? 0 : view.batch_stride) +
+           (static_cast<std::int64_t>(w.q_offset) + row) * view.row_stride + w.head * view.head_stride + column);
+  *reinterpret_cast<uint4*>(to) = bits;
+}
+
+/// One block of 32 columns of the answer, both rows of the thread: x as the accumulators are.
 template <bool f16>
-__device__ __forceinline__ void store_block(const View& view, const LaunchNumbers& n, const Work& w, const Rows& rows,
-                                            int block, int eighths, const float (&x)[16]) {
-  const int lane = static_cast<int>(threadIdx.x % 4);
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const auto eighth = [&](int q) { return pack_nearest<f16>(x[4 * q + 2 * r], x[4 * q + 2 * r + 1]); };
-    const uint4 y = transpose_four(eighth(0), eighth(1), eighth(2), eighth(3));
-    const int column = 32 * block + 8 * lane;
-    if (rows.row[r] < w.rows && lane < eighths && column < n.head_dim) {
-      char* const to =
-          static_cast<char*>(view.data) + 2 * (w.batch * (n.cumulative_q != nullptr ? 0 : view.batch_stride) +
-                                               (static_cast<std::int64_t>(w.q_offset) + rows.row[r]) * view.row_stride +
-                                               w.head * view.head_stride + column);
-      *reinterpret_cast<uint4*>(to) = y;
-    }
-  }
+__device__ __forceinline__ void store_block(const View& view, const LaunchNumbers& n, const Work& w,
+                                            const int (&row)[2], int block, const float (&x)[16]) {
+  store_row(view, n, w, row[0], block,
+            transpose_four(pack_nearest<f16>(x[0], x[1]), pack_nearest<f16>(x[4], x[5]), pack_nearest<f16>(x[8], x[9]),
+                           pack_nearest<f16>(x[12], x[13])));
+  store_row(view, n, w, row[1], block,
+            transpose_four(pack_nearest<f16>(x[2], x[3]), pack_nearest<f16>(x[6], x[7]),
+                           pack_nearest<f16>(x[10], x[11]), pack_nearest<f16>(x[14], x[15])));
 }
 
 }  // namespace dpflash::attention::cuda

@@ -57,14 +57,18 @@ struct ChunkFactors {
   __device__ __forceinline__ static int row(int load) {
     return load * rows_at_once + static_cast<int>(threadIdx.x) % 32 / lanes;
   }
+  /// All loads at once: rows and columns outside of the tensor read one inside, and count as zero.
   __device__ __forceinline__ void load(const char* base, std::int64_t row_bytes, int rows, int columns, int first) {
+    const char* const from = base + (column() * 8 < columns ? column() * 16 : 0);
 #pragma unroll
     for (int u = 0; u < at_once; ++u) {
-      const int r = row(first + u);
-      bits[u] = make_uint4(0, 0, 0, 0);
-      if (r < rows && column() * 8 < columns)
-        bits[u] = *reinterpret_cast<const uint4*>(base + r * row_bytes + column() * 16);
+      const char* const at = from + min(row(first + u), rows - 1) * row_bytes;
+      asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                   : "=r"(bits[u].x), "=r"(bits[u].y), "=r"(bits[u].z), "=r"(bits[u].w)
+                   : "l"(at));
     }
+    if (column() * 8 >= columns)
+      for (auto& b : bits) b = make_uint4(0, 0, 0, 0);
   }
   __device__ __forceinline__ unsigned finish(int rows, float clip, float* out, int first) {
     unsigned cut = 0;
@@ -109,7 +113,7 @@ __device__ __forceinline__ void factor_chunk(const LaunchNumbers& n, int chunk) 
   if (rows > 0) {
     const int in_batch = n.cumulative_k != nullptr ? 0 : batch;
     float* const to = reinterpret_cast<float*>(out + row);
-#pragma unroll
+#pragma unroll 1
     for (int tensor = 0; tensor < 2; ++tensor) {
       const View& x = tensor == 0 ? n.k : n.v;
       const float clip = tensor == 0 ? n.clip_k.value[head] : n.clip_v.value[head];

@@ -1,6 +1,8 @@
 // Attention on Hopper: one warpgroup brings tiles and factors, one draws noise, two compute.
 #pragma once
 
+#include <utility>
+
 #include "sm90/consume.cuh"
 
 namespace dpflash::attention::cuda {
@@ -138,7 +140,21 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
         static_cast<const float2*>(n.factors) +
         (n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset
                                    : (static_cast<std::int64_t>(w.batch) * n.kv_heads + kv_head) * n.keys);
-    unsigned zero_v[each];
+    const auto zero_rows = [&](char* to, const unsigned(&flags)[each]) {
+#pragma unroll
+      for (int i = 0; i < each; ++i)
+        for (unsigned rest = flags[i]; rest != 0; rest &= rest - 1)
+          zero_row(to, 32 * i + __ffs(static_cast<int>(rest)) - 1);
+      fence_async_proxy();
+      __syncwarp();
+    };
+    unsigned zero_v[2][each];
+    const auto prepare_v = [&](const unsigned(&flags)[each]) {
+      b.v_full[v_ring.place].wait(v_ring.phase);
+      zero_rows(shared + T::v_at + v_ring.place * T::kv_bytes, flags);
+      if (lane == 0) b.v_ready[v_ring.place].arrive();
+      v_ring.next();
+    };
     for (int tile = w.begin; tile < w.end; ++tile) {
       float2 f[each];
 #pragma unroll
@@ -158,28 +174,18 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
           to[row / 2 * 4 + 2 + row % 2] = f[i].y;
         }
         zero_k[i] = __ballot_sync(0xffffffffu, f[i].x == 0.0f);
-        zero_v[i] = __ballot_sync(0xffffffffu, f[i].y == 0.0f && row < T::keys);
+        zero_v[0][i] = zero_v[1][i];
+        zero_v[1][i] = __ballot_sync(0xffffffffu, f[i].y == 0.0f && row < T::keys);
       }
       factor_ring.next();
       b.k_full[k_ring.place].wait(k_ring.phase);
-#pragma unroll
-      for (int i = 0; i < each; ++i)
-        for (unsigned rest = zero_k[i]; rest != 0; rest &= rest - 1)
-          zero_row(shared + T::k_at + k_ring.place * T::kv_bytes, 32 * i + __ffs(static_cast<int>(rest)) - 1);
-      fence_async_proxy();
-      __syncwarp();
+      zero_rows(shared + T::k_at + k_ring.place * T::kv_bytes, zero_k);
       if (lane == 0) b.k_ready[k_ring.place].arrive();
       k_ring.next();
-      b.v_full[v_ring.place].wait(v_ring.phase);
-#pragma unroll
-      for (int i = 0; i < each; ++i)
-        for (unsigned rest = zero_v[i]; rest != 0; rest &= rest - 1)
-          zero_row(shared + T::v_at + v_ring.place * T::kv_bytes, 32 * i + __ffs(static_cast<int>(rest)) - 1);
-      fence_async_proxy();
-      __syncwarp();
-      if (lane == 0) b.v_ready[v_ring.place].arrive();
-      v_ring.next();
+      // In the order of the copies: a tile's values come after the next tile's keys.
+      if (tile > w.begin) prepare_v(zero_v[0]);
     }
+    prepare_v(zero_v[1]);
   }
 }
 
@@ -202,67 +208,107 @@ __device__ __forceinline__ void draw_ahead(const LaunchNumbers& n, const Run<Sou
   }
 }
 
-/// Output, clean output and log of the sum of a finished tile.
-template <class T, bool f16, class Source>
-__device__ __forceinline__ void finish(const LaunchNumbers& n, const Run<Source>& run, const Work& w, Rows& rows,
-                                       float (&o)[T::width / 2], const char* shared, Barriers<T>& b, int warpgroup,
-                                       unsigned noise_phase, std::uint32_t step, float fault) {
-  const int warp = static_cast<int>(threadIdx.x / 32 % 4);
-  const std::uint32_t lane = threadIdx.x % 32;
+/// A warpgroup's accumulators of the answer: columns below 128, and those above.
+template <class T>
+struct Answer {
+  static constexpr int split = T::width < 128 ? T::width : 128;
+  static constexpr int rest = T::width - split;
+  float low[split / 2];
+  float high[rest > 0 ? rest / 2 : 1];
+
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int i = 0; i < split / 2; ++i) low[i] = 0;
+#pragma unroll
+    for (int i = 0; i < rest / 2; ++i) high[i] = 0;
+  }
+  template <bool f16>
+  __device__ __forceinline__ void add(const std::uint32_t* p, const Operand& v, std::uint32_t offset) {
+    ValueProduct<split, f16>::add(low, p, v.at(offset));
+    if constexpr (rest > 0) ValueProduct<rest, f16>::add(high, p, v.at(offset + 2 * T::keys * 128));
+  }
+  __device__ __forceinline__ void pin_all() {
+    pin(low);
+    if constexpr (rest > 0) pin(high);
+  }
+  __device__ __forceinline__ float at(int i) const { return i < split / 2 ? low[i] : high[i - split / 2]; }
+};
+
+/// What the end of a tile knows of a thread's two rows.
+struct Ending {
+  int row[2];
   float inverse[2];
   float sigma[2];
+};
+
+/// Columns 32 c to 32 c + 31 of the answer.
+template <class T, bool f16, int c, class Source>
+__device__ __forceinline__ void finish_block(const LaunchNumbers& n, const Run<Source>& run, const Work& w,
+                                             const Ending& end, const Answer<T>& o, const float* noise, int row_block,
+                                             std::uint32_t step) {
+  constexpr int eighths = T::width / 8 - 4 * c < 4 ? T::width / 8 - 4 * c : 4;
+  const std::uint32_t lane = threadIdx.x % 32;
+  float x[16] = {};
+#pragma unroll
+  for (int i = 0; i < 4 * eighths; ++i) x[i] = __fmul_rn(o.at(16 * c + i), end.inverse[i / 2 % 2]);
+  if (n.clean.data != nullptr) store_block<f16>(n.clean, n, w, end.row, c, x);
+  if constexpr (c < T::drawn) {
+    const float4* const from = reinterpret_cast<const float4*>(noise) + (row_block * T::drawn + c) * 128 + lane;
+#pragma unroll
+    for (int q = 0; q < eighths; ++q) {
+      const float4 z = from[32 * q];
+      x[4 * q] = __fmaf_rn(end.sigma[0], z.x, x[4 * q]);
+      x[4 * q + 1] = __fmaf_rn(end.sigma[0], z.y, x[4 * q + 1]);
+      x[4 * q + 2] = __fmaf_rn(end.sigma[1], z.z, x[4 * q + 2]);
+      x[4 * q + 3] = __fmaf_rn(end.sigma[1], z.w, x[4 * q + 3]);
+    }
+  } else {
+    float z[16];
+    block_draws(run,
+                draw::attention_group(plane_of(n, w), static_cast<unsigned>(w.first / 16 + row_block),
+                                      static_cast<unsigned>(c)),
+                lane, step, z);
+#pragma unroll
+    for (int i = 0; i < 16; ++i) x[i] = __fmaf_rn(end.sigma[i / 2 % 2], z[i], x[i]);
+  }
+  store_block<f16>(n.out, n, w, end.row, c, x);
+}
+
+/// Output, clean output and log of the sum of a finished tile.
+template <class T, bool f16, class Source>
+__device__ __forceinline__ void finish(const LaunchNumbers& n, const Run<Source>& run, const Work& w, float (&sums)[2],
+                                       const Answer<T>& o, const char* shared, Barriers<T>& b, int warpgroup,
+                                       unsigned noise_phase) {
+  const std::uint32_t lane = threadIdx.x % 32;
+  const int row_block = 4 * warpgroup + static_cast<int>(threadIdx.x / 32 % 4);
+  float fault;
+  const std::uint32_t step = step_of(run, fault);
+  Ending end;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    float sum = rows.sum[r];
+    end.row[r] = w.first + 16 * row_block + static_cast<int>(lane) / 4 + 8 * r;
+    float sum = sums[r];
     sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 1));
     sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 2));
-    inverse[r] = sum > 0 ? __frcp_rn(sum) : 0.0f;
-    const bool inside = rows.row[r] < w.rows;
-    sigma[r] = n.sigma.value[w.head];
+    end.inverse[r] = sum > 0 ? __frcp_rn(sum) : 0.0f;
+    const bool inside = end.row[r] < w.rows;
+    float sigma = n.sigma.value[w.head];
     if (n.sigma_rows != nullptr && inside)
-      sigma[r] = n.sigma_rows[static_cast<std::int64_t>(w.head) * n.rows + rows.row[r]];
-    sigma[r] = __fadd_rn(sigma[r], fault);
+      sigma = n.sigma_rows[static_cast<std::int64_t>(w.head) * n.rows + end.row[r]];
+    end.sigma[r] = __fadd_rn(sigma, fault);
     if (n.lse != nullptr && inside && lane % 4 == 0) {
       const std::int64_t at = n.cumulative_q != nullptr
                                   ? w.head * n.total_q + w.q_offset
                                   : (static_cast<std::int64_t>(w.batch) * n.heads + w.head) * n.rows;
-      n.lse[at + rows.row[r]] = logf(sum);
+      n.lse[at + end.row[r]] = logf(sum);
     }
   }
-  const std::uint64_t plane =
-      static_cast<std::uint64_t>(w.batch) * static_cast<unsigned>(n.heads) + static_cast<unsigned>(w.head);
-  const int row_block = 4 * warpgroup + warp;
   if constexpr (T::drawn > 0) b.noise_full.wait(noise_phase);
-#pragma unroll
-  for (int c = 0; c < T::column_blocks; ++c) {
-    constexpr int all = T::width / 8;
-    const int eighths = all - 4 * c < 4 ? all - 4 * c : 4;
-    float z[16];
-    if (c < T::drawn) {
-      const float4* const from =
-          reinterpret_cast<const float4*>(shared + T::noise_at) + (row_block * T::drawn + c) * 128 + lane;
-#pragma unroll
-      for (int q = 0; q < 4; ++q) {
-        const float4 four = from[32 * q];
-        z[4 * q] = four.x;
-        z[4 * q + 1] = four.y;
-        z[4 * q + 2] = four.z;
-        z[4 * q + 3] = four.w;
-      }
-    } else {
-      block_draws(
-          run, draw::attention_group(plane, static_cast<unsigned>(w.first / 16 + row_block), static_cast<unsigned>(c)),
-          lane, step, z);
-    }
-    float x[16];
-#pragma unroll
-    for (int i = 0; i < 16; ++i)
-      x[i] = i / 4 < eighths ? __fmul_rn(o[(16 * c + i) % (T::width / 2)], inverse[i / 2 % 2]) : 0.0f;
-    if (n.clean.data != nullptr) store_block<f16>(n.clean, n, w, rows, c, eighths, x);
-#pragma unroll
-    for (int i = 0; i < 16; ++i) x[i] = __fmaf_rn(sigma[i / 2 % 2], z[i], x[i]);
-    store_block<f16>(n.out, n, w, rows, c, eighths, x);
+  const float* const noise = reinterpret_cast<const float*>(shared + T::noise_at);
+  [&]<int... c>(std::integer_sequence<int, c...>) {
+    (finish_block<T, f16, c>(n, run, w, end, o, noise, row_block, step), ...);
   }
+  (std::make_integer_sequence<int, T::column_blocks>{});
   if constexpr (T::drawn > 0) {
     __syncwarp();
     if (lane == 0) b.noise_empty.arrive();
@@ -281,8 +327,6 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
   Ring<T::stages> v_ring;
   Ring<2> factor_ring;
   unsigned noise_phase = 0;
-  float fault;
-  const std::uint32_t step = step_of(run, fault);
   const Operand q_operand{shared_address(shared) + static_cast<std::uint32_t>(warpgroup) * 8192, 16};
   const std::uint32_t k_at = shared_address(shared + T::k_at);
   const std::uint32_t v_at = shared_address(shared + T::v_at);
@@ -294,23 +338,16 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
   if (warpgroup == 1) arrive_named(1, 256);
   for (int t = reader.next(); t >= 0; t = reader.next()) {
     const Work w = work_of<T>(n, t);
-    Rows rows;
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      rows.row[r] = w.first + 64 * warpgroup + 16 * warp + lane / 4 + 8 * r;
-      rows.low[r] = first_visible(n, w, rows.row[r]);
-      rows.count[r] = static_cast<unsigned>(max(0, last_visible(n, w, rows.row[r]) - rows.low[r]));
-      rows.sum[r] = 0;
-    }
-    // Tiles of keys that every row of this warpgroup sees whole need no mask.
-    const int clear_from = first_visible(n, w, w.first + 64 * warpgroup + 63);
-    const int clear_to = last_visible(n, w, w.first + 64 * warpgroup);
+    float sums[2] = {0, 0};
+    float factors[2];
+    // Tiles of keys [clear_from, clear_to) are seen whole by every row of this warpgroup: they need no mask.
+    const int clear_from = (first_visible(n, w, w.first + 64 * warpgroup + 63) + T::keys - 1) / T::keys;
+    const int clear_to = last_visible(n, w, w.first + 64 * warpgroup) / T::keys;
     b.q_full.wait(q_ring.phase);
     q_ring.next();
-    query_factors<T, f16>(n, w, shared, warpgroup, rows);
-    float o[T::width / 2];
-#pragma unroll
-    for (int i = 0; i < T::width / 2; ++i) o[i] = 0;
+    query_factors<T, f16>(n, w, shared, warpgroup, factors);
+    Answer<T> o;
+    o.clear();
     float s[T::keys / 2];
     std::uint32_t p[T::keys / 4];
     const auto issue_scores = [&] {
@@ -328,19 +365,33 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
       const Operand v{v_at + static_cast<std::uint32_t>(v_ring.place) * T::kv_bytes, T::keys * 128};
       product_begin();
 #pragma unroll
-      for (int i = 0; i < T::keys / 16; ++i) ValueProduct<T::width, f16>::add(o, &p[4 * i], v.at(i * 2048));
+      for (int i = 0; i < T::keys / 16; ++i) o.template add<f16>(&p[4 * i], v, i * 2048);
       product_commit();
     };
+    const float4* f = nullptr;
+    float4 first[kFactorsAhead];
+    // The first factors are fetched while the scores are on their way.
+    const auto fetch = [&] {
+      f = reinterpret_cast<const float4*>(shared + T::factors_at + factor_ring.place * T::factor_bytes) + lane % 4;
+#pragma unroll
+      for (int j = 0; j < kFactorsAhead; ++j) first[j] = f[4 * j];
+    };
     const auto exponents = [&](int tile) {
-      const float4* const f =
-          reinterpret_cast<const float4*>(shared + T::factors_at + factor_ring.place * T::factor_bytes);
-      const int first_key = tile * T::keys;
-      if constexpr (softcap)
-        exponentials<T, true, true>(n.softcap, s, f, first_key, rows);
-      else if (first_key >= clear_from && first_key + T::keys <= clear_to)
-        exponentials<T, false, false>(0, s, f, first_key, rows);
-      else
-        exponentials<T, true, false>(0, s, f, first_key, rows);
+      if (!softcap && tile >= clear_from && tile < clear_to) {
+        exponentials<T, false, softcap>(0, s, first, f, {}, factors, sums);
+      } else {
+        // Found again here, at the edges, rather than kept in registers all along.
+        const Work again = work_of<T>(n, opaque(t));
+        Limits limits;
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          const int row = again.first + 64 * warpgroup + 16 * warp + lane / 4 + 8 * r;
+          const int low = first_visible(n, again, row);
+          limits.low[r] = low - tile * T::keys - 2 * (lane % 4);
+          limits.count[r] = static_cast<unsigned>(max(0, last_visible(n, again, row) - low));
+        }
+        exponentials<T, true, softcap>(n.softcap, s, first, f, limits, factors, sums);
+      }
       leave(b.factors_empty[factor_ring.place]);
       factor_ring.next();
     };
@@ -350,6 +401,7 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
     };
     if (w.begin < w.end) {
       issue_scores();
+      fetch();
       product_wait<0>();
       pin(s);
       leave(b.k_empty[k_ring.place]);
@@ -363,6 +415,7 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
         issue_scores();
         issue_values();
         arrive_named(2 - warpgroup, 256);
+        fetch();
         product_wait<1>();
         pin(s);
         leave(b.k_empty[k_ring.place]);
@@ -370,20 +423,20 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
         if (tile + 1 == w.end) leave(b.q_empty);
         exponents(tile);
         product_wait<0>();
-        pin(o);
+        o.pin_all();
         leave(b.v_empty[v_ring.place]);
         v_ring.next();
         pack();
       }
       issue_values();
       product_wait<0>();
-      pin(o);
+      o.pin_all();
       leave(b.v_empty[v_ring.place]);
       v_ring.next();
     } else {
       leave(b.q_empty);
     }
-    finish<T, f16>(n, run, w, rows, o, shared, b, warpgroup, noise_phase, step, fault);
+    finish<T, f16>(n, run, work_of<T>(n, opaque(t)), sums, o, shared, b, warpgroup, noise_phase);
     noise_phase ^= 1;
   }
 }
@@ -422,7 +475,7 @@ __global__ void __launch_bounds__(T::threads, 1)
   factor_chunks<T, f16>(n, n.counters + 1, 0, n.first_chunks);
   __syncthreads();
   if (warp < 4) {
-    fewer_registers<48>();
+    fewer_registers<40>();
     if (warp == 0) {
       if (threadIdx.x == 0) produce<T>(n, &q_map, &k_map, &v_map, shared, b);
     } else if (warp == 1) {
@@ -431,10 +484,10 @@ __global__ void __launch_bounds__(T::threads, 1)
       factor_chunks<T, f16>(n, n.counters + 2, n.first_chunks, n.all_chunks);
     }
   } else if (warp < 8) {
-    fewer_registers<48>();
+    fewer_registers<40>();
     draw_ahead<T>(n, run, shared, b);
   } else {
-    more_registers<208>();
+    more_registers<216>();
     consume<T, f16, softcap>(n, run, shared, b, warp / 4 - 2);
   }
 }

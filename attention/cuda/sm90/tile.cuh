@@ -69,6 +69,17 @@ __device__ __forceinline__ int last_visible(const LaunchNumbers& n, const Work& 
   return n.right < 0 ? w.keys : min(w.keys, row + w.diagonal + n.right + 1);
 }
 
+/// A value that the compiler does not recognise as one it has.
+__device__ __forceinline__ int opaque(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
+/// batch * heads + head.
+__device__ __forceinline__ std::uint64_t plane_of(const LaunchNumbers& n, const Work& w) {
+  return static_cast<std::uint64_t>(w.batch) * static_cast<unsigned>(n.heads) + static_cast<unsigned>(w.head);
+}
+
 /// Tile number t: heads in order, within a head the longest rows of a causal mask first, so that short ones fill the
 /// end.
 template <class T>

@@ -211,6 +211,7 @@ Path chosen_path(const ForwardTensors& tensors, const ForwardOptions& options) {
 void forward(const ForwardTensors& tensors, const ForwardOptions& options, const DeviceNoise& noise,
              const noise::DrawFrom& from, gpu::DeviceSpan<std::byte> workspace, gpu::StreamHandle stream) {
   Prepared p = prepare(tensors, options);
+  NoiseAccess::check(noise, options);
   fill_noise(p.problem, noise);
   const std::size_t bytes = bytes_of(p);
   if (workspace.size < bytes || (bytes != 0 && workspace.data == nullptr))

@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
-#include "dpflash/attention/forward.hpp"
+#include "device/noise_access.hpp"
+#include "dpflash/attention/allocation.hpp"
 #include "reference/problem.hpp"
 
 namespace dpflash::attention {
@@ -14,7 +17,74 @@ void check_deviations(std::span<const float> sigma) {
                                       "a normal float above 0");
 }
 
+using Lengths = std::pair<std::int64_t, std::int64_t>;
+
+Lengths pair_of(const SequenceLengths& lengths) { return {lengths.queries, lengths.keys}; }
+
+/// Whether an analysis has all that the kernels' arithmetic adds to it.
+bool is_charged(KernelElement element, const SensitivityQuestion& question) {
+  try {
+    const FinitePrecision least = kernel_precision(element, question);
+    const FinitePrecision& has = question.precision;
+    return has.u_p >= least.u_p && has.eps_s >= least.eps_s && has.eta_over_cv >= least.eta_over_cv;
+  } catch (const accounting::UnusableInput&) {
+    // Out of the element's range: a call with it is refused for that.
+    return false;
+  }
+}
+
+[[noreturn]] void refuse(const std::string& field, const std::string& value, const std::string& table) {
+  throw accounting::UnusableInput(field, value, "what the noise was made for: " + table);
+}
+
+void check_same(const char* field, double value, double table) {
+  if (value != table) refuse(field, text(value), text(table));
+}
+
 }  // namespace
+
+DeviceNoise::DeviceNoise(const NoiseTable& table, gpu::StreamHandle stream)
+    : DeviceNoise(table.per_row() ? stated(table.sigma(), table.heads(), stream) : stated(table.sigma())) {
+  question_ = table.question();
+  charged_[0] = is_charged(KernelElement::bf16, *question_);
+  charged_[1] = is_charged(KernelElement::fp16, *question_);
+  std::vector<SequenceLengths>& lengths = question_->shape.lengths;
+  const auto before = [](const auto& a, const auto& b) { return pair_of(a) < pair_of(b); };
+  const auto same = [](const auto& a, const auto& b) { return pair_of(a) == pair_of(b); };
+  std::sort(lengths.begin(), lengths.end(), before);
+  lengths.erase(std::unique(lengths.begin(), lengths.end(), same), lengths.end());
+}
+
+void NoiseAccess::check(const DeviceNoise& noise, const ForwardOptions& options) {
+  if (!noise.question_) return;
+  const Shape& table = noise.question_->shape;
+  const Shape& shape = options.shape;
+  check_same("H", shape.heads, table.heads);
+  check_same("H_kv", shape.kv_heads, table.kv_heads);
+  check_same("D", shape.head_dim, table.head_dim);
+  check_same("causal", shape.causal ? 1 : 0, table.causal ? 1 : 0);
+  check_same("window[0]", static_cast<double>(shape.window.left), static_cast<double>(table.window.left));
+  check_same("window[1]", static_cast<double>(shape.window.right), static_cast<double>(table.window.right));
+  check_same("scale", scale_of(shape), scale_of(table));
+  check_same("softcap", shape.softcap.value_or(0), table.softcap.value_or(0));
+  for (std::int32_t g = 0; g < shape.kv_heads; ++g) {
+    const Clips& clips = noise.question_->clips;
+    check_same("C_q", clip_of(options.clips.q, g), clip_of(clips.q, g));
+    check_same("C_k", clip_of(options.clips.k, g), clip_of(clips.k, g));
+    check_same("C_v", clip_of(options.clips.v, g), clip_of(clips.v, g));
+  }
+  const auto before = [](const SequenceLengths& a, const SequenceLengths& b) { return pair_of(a) < pair_of(b); };
+  const std::size_t distinct = options.packed ? shape.lengths.size() : 1;
+  for (std::size_t s = 0; s < distinct; ++s)
+    if (!std::binary_search(table.lengths.begin(), table.lengths.end(), shape.lengths[s], before))
+      refuse("lengths[" + std::to_string(s) + "]",
+             std::to_string(shape.lengths[s].queries) + ", " + std::to_string(shape.lengths[s].keys),
+             std::to_string(table.lengths.size()) + " other pairs of lengths");
+  if (!noise.charged_[options.element == Element::bf16 ? 0 : 1])
+    throw accounting::UnusableInput("noise.precision", "less than the kernel's arithmetic adds",
+                                    std::string("an analysis charged with kernel_precision() of ") +
+                                        (options.element == Element::bf16 ? "bf16" : "fp16"));
+}
 
 DeviceNoise DeviceNoise::stated(std::span<const float> per_head) {
   check_deviations(per_head);

@@ -251,14 +251,34 @@ typedef struct dpf_attention_tensors {
   }
 DPF_API int dpf_attention_tensors_init(dpf_attention_tensors* tensors, uint32_t abi_version);
 
-/* Standard deviations of the noise on an output. After it is made (and uploaded) it never changes: any number of
- * threads may read one. */
+/* Standard deviations of the noise on an output, and the mu that they were verified to have: one release is a Gaussian
+ * mechanism of sensitivity mu and noise 1. Good for the shape it was made for alone: calls with another one are
+ * refused. After it is made (and uploaded) it never changes: any number of threads may read one. */
 typedef struct dpf_attention_noise dpf_attention_noise;
 
-/* Noise as stated: sigma is [heads] with rows = 0, or [heads, rows] with a number for row i of every sequence, rows
- * being the most queries of any. Each is a normal float above 0. What it costs is for dpf_sensitivity_json to say. On
- * failure *noise is NULL. Errors: UNUSABLE_INPUT. */
-DPF_API int dpf_attention_noise_stated(const float* sigma, int64_t heads, int64_t rows, dpf_attention_noise** noise);
+enum { DPF_ALLOCATION_UNIFORM = 0, DPF_ALLOCATION_PER_HEAD = 1, DPF_ALLOCATION_OPTIMAL = 2 };
+
+/* The noise of one release of a calibration's mechanism: mu is at most 1 / its noise multiplier. `shape` is as in
+ * dpf_sensitivity_json, without sigma; for dpf_attention_forward its finite_precision is the tensors' element, "bf16"
+ * or "fp16". DPF_ALLOCATION_ says how the noise is shared out at the same mu: one sigma for all, one a head, or one for
+ * each row of each head with the least total variance. The calibration's adjacency must be add-or-remove-one: the unit
+ * of the shape says what neighbours differ in. On failure *noise is NULL. Errors: UNUSABLE_INPUT. Cost: some 10 ms for
+ * 1e4 rows, up to a second for sliding windows. */
+DPF_API int dpf_attention_noise_calibrated(const char* shape, size_t shape_length, const dpf_calibration* calibration,
+                                           int32_t allocation, dpf_attention_noise** noise);
+/* Noise as stated: `count` numbers, one a query head, or [heads, rows] with one for row i of every sequence, rows being
+ * the most queries of any. Each is a normal float above 0. Nothing says that it is enough: ask for mu. */
+DPF_API int dpf_attention_noise_stated(const char* shape, size_t shape_length, const float* sigma, size_t count,
+                                       dpf_attention_noise** noise);
+/* mu of one release, all heads together, rounded up. */
+DPF_API int dpf_attention_noise_mu(const dpf_attention_noise* noise, double* mu);
+/* The numbers themselves: *count is set to how many there are, [heads] or [heads, rows]; sigma is NULL, or has room for
+ * `capacity` (else BUFFER_TOO_SMALL). */
+DPF_API int dpf_attention_noise_sigma(const dpf_attention_noise* noise, float* sigma, size_t capacity, size_t* count);
+/* mechanism, unit, block, allocation, score_bound, delta_total, mu, total_variance, saving, sigma {least, most},
+ * calibration (its certificate, or null), as one JSON object. */
+DPF_API int dpf_attention_noise_certificate_json(const dpf_attention_noise* noise, char* buffer, size_t capacity,
+                                                 size_t* size);
 /* Places the noise on the current device, where the calls of dpf_attention_forward are to be; at most once. Allocates
  * and waits when there is a number a row. Errors: UNUSABLE_INPUT, DEVICE, UNSUPPORTED. */
 DPF_API int dpf_attention_noise_upload(dpf_attention_noise* noise, void* cuda_stream);

@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <dpflash/attention/sensitivity.hpp>
 #include <dpflash/attention/shape.hpp>
 #include <dpflash/attention/tensor.hpp>
 #include <dpflash/gpu/stream.hpp>
 #include <dpflash/noise/device.hpp>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -58,9 +60,11 @@ struct ForwardOptions {
 /// Noise of an output, where a launch can read it.
 class DeviceNoise {
  public:
-  /// The noise of a table, certified for the shape and clips that it was made for: the forward call must have the same.
-  /// Allocates, uploads and waits when the table has a number a row. Throws DeviceError.
-  DeviceNoise(const NoiseTable& table, std::int32_t heads, gpu::StreamHandle stream);
+  /// The noise of a table. A call with it must have the shape and clips that the table was made for, lengths apart,
+  /// each of which must be one of the table's; and the table's analysis must be charged with at least
+  /// kernel_precision() of the call's element type. Allocates, uploads and waits when the table has a number a row.
+  /// Throws DeviceError.
+  DeviceNoise(const NoiseTable& table, gpu::StreamHandle stream);
   /// Standard deviations as stated, one a query head: what they cost is the caller's to know (sensitivity.hpp). Each
   /// is a normal float above 0. Throws UnusableInput.
   static DeviceNoise stated(std::span<const float> per_head);
@@ -79,6 +83,8 @@ class DeviceNoise {
   std::int64_t rows_ = 0;
   std::vector<float> per_head_;
   gpu::Buffer<float> table_;
+  std::optional<SensitivityQuestion> question_;  ///< of a table; its lengths sorted, each once
+  bool charged_[2] = {false, false};             ///< whether it has the charges of bf16, f16
 };
 
 /// Bytes of device memory that forward() works in on the current device, 16-byte aligned, for these tensors and

@@ -1,0 +1,268 @@
+// Noise of the attention kernels: the host's draws bit for bit, whatever the layout, kernel or graph.
+#include <cuda_runtime_api.h>
+
+#include <dpflash/accounting/error.hpp>
+#include <functional>
+
+#include "attention_cases.hpp"
+#include "reference/draws.hpp"
+
+using namespace dpflash;
+using namespace cases;
+using noise::GraphSteps;
+using noise::Position;
+
+namespace {
+
+ReferenceOptions options_of(std::vector<SequenceLengths> lengths, std::int32_t heads, std::int32_t kv_heads,
+                            std::int32_t head_dim, bool packed) {
+  ReferenceOptions o;
+  o.shape.lengths = std::move(lengths);
+  o.shape.heads = heads;
+  o.shape.kv_heads = kv_heads;
+  o.shape.head_dim = head_dim;
+  o.packed = packed;
+  o.clips = {{2.0}, {2.0}, {1.0}};
+  return o;
+}
+
+/// Values are 0, and so are the clean answers: what comes out is the noise.
+Problem<double> without_values(const ReferenceOptions& o) {
+  Problem<double> p(o, 1, 1);
+  std::fill(p.v.values.begin(), p.v.values.end(), 0.0);
+  return p;
+}
+
+/// Bits of round(fma(sigma, z, 0)) in the order of the queries; `sigma`: [heads] or [heads, most queries].
+std::vector<std::uint16_t> expected_noise(const ReferenceOptions& o, Element element, const NoiseSource& draws,
+                                          const Position& at, std::span<const float> sigma) {
+  const Shape& s = o.shape;
+  std::int64_t most = 0;
+  for (const SequenceLengths& l : s.lengths) most = std::max(most, l.queries);
+  std::vector<std::uint16_t> bits;
+  std::vector<float> z(static_cast<std::size_t>(16 * s.head_dim));
+  std::int64_t first = 0;
+  for (std::size_t b = 0; b < s.lengths.size(); ++b) {
+    const std::int64_t rows = s.lengths[b].queries;
+    bits.resize(static_cast<std::size_t>((first + rows) * s.heads * s.head_dim));
+    for (std::int64_t h = 0; h < s.heads; ++h)
+      for (std::int64_t i = 0; i < rows; ++i) {
+        if (i % 16 == 0)
+          attention::attention_draws(draws, at.stream, at.step,
+                                     b * static_cast<std::size_t>(s.heads) + static_cast<std::size_t>(h),
+                                     static_cast<std::uint32_t>(i / 16), s.head_dim, z.data());
+        const bool table = sigma.size() != static_cast<std::size_t>(s.heads);
+        const float deviation = sigma[static_cast<std::size_t>(table ? h * most + i : h)];
+        for (std::int64_t d = 0; d < s.head_dim; ++d)
+          bits[static_cast<std::size_t>(((first + i) * s.heads + h) * s.head_dim + d)] =
+              to_bits(element, std::fma(deviation, z[static_cast<std::size_t>(i % 16 * s.head_dim + d)], 0.0f));
+      }
+    first += rows;
+  }
+  return bits;
+}
+
+std::size_t differences(const std::vector<std::uint16_t>& a, const std::vector<std::uint16_t>& b) {
+  REQUIRE(a.size() == b.size());
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) count += a[i] != b[i];
+  return count;
+}
+
+/// Calls act(path) for the paths that take the problem; says which do not.
+void on_paths(DeviceProblem& device, const std::function<void(Path)>& act) {
+  for (const Path path : kPaths) {
+    const std::string why = device.refusal(path);
+    INFO("path ", name_of(path));
+    if (why.empty())
+      act(path);
+    else
+      report_refusal(path, why);
+  }
+}
+
+std::vector<float> table_of(std::size_t size) {
+  std::vector<float> sigma(size);
+  for (std::size_t i = 0; i < size; ++i) sigma[i] = 0.1f + 0.01f * static_cast<float>(i % 89);
+  return sigma;
+}
+
+/// What `work` queues on the stream, as a graph.
+class Graph {
+ public:
+  template <class Work>
+  Graph(const gpu::Stream& stream, Work&& work) {
+    gpu::check(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal), "begin");
+    work();
+    cudaGraph_t graph = nullptr;
+    gpu::check(cudaStreamEndCapture(stream.handle(), &graph), "end");
+    gpu::check(cudaGraphInstantiate(&graph_, graph, 0), "instantiate");
+    gpu::check(cudaGraphDestroy(graph), "destroy");
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  ~Graph() { static_cast<void>(cudaGraphExecDestroy(graph_)); }
+  void replay(const gpu::Stream& stream) const { gpu::check(cudaGraphLaunch(graph_, stream.handle()), "launch"); }
+
+ private:
+  cudaGraphExec_t graph_ = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("noise is the host's, for every generator, element, width and kernel") {
+  const gpu::Stream stream;
+  const std::vector<std::vector<SequenceLengths>> lengths = {
+      {{1, 7}}, {{3, 3}, {3, 3}}, {{97, 33}}, {{203, 0}}, {{130, 64}, {130, 64}, {130, 64}}};
+  std::size_t number = 0;
+  for (const std::int32_t head_dim : {32, 40, 64, 80, 96, 128, 192, 256})
+    for (const Element element : {Element::bf16, Element::f16})
+      for (const Generator generator : kGenerators) {
+        ++number;
+        if (shrink() > 1 && number % 7 != 0) continue;
+        const ReferenceOptions o = options_of(lengths[number % lengths.size()], 6, 2, head_dim, false);
+        const Problem<double> p = without_values(o);
+        DeviceProblem device(p, element, number % 2 == 0 ? Layout::rows_first : Layout::gaps, stream);
+        const bool rows = number % 3 == 0;
+        const auto most = static_cast<std::size_t>(o.shape.lengths[0].queries);
+        const std::vector<float> sigma = table_of(rows ? 6 * most : 6);
+        const DeviceNoise noise = rows ? DeviceNoise::stated(sigma, 6, stream.handle()) : DeviceNoise::stated(sigma);
+        const Position at{static_cast<std::uint32_t>(number), 3, 0};
+        CAPTURE(head_dim);
+        CAPTURE(number);
+        on_paths(device, [&](Path path) {
+          auto draws = source(generator);
+          device.run(path, noise, {draws, at}, stream);
+          CHECK(differences(device.out(stream), expected_noise(o, element, draws, at, sigma)) == 0);
+          for (const std::uint16_t bits : device.clean(stream)) REQUIRE((bits & 0x7fffu) == 0);
+        });
+      }
+}
+
+TEST_CASE("a packed sequence has the noise and the values it has alone in a padded batch") {
+  const gpu::Stream stream;
+  const std::vector<SequenceLengths> lengths = {{5, 40}, {203, 203}, {0, 3}, {97, 12}, {1, 1}};
+  for (const Element element : {Element::bf16, Element::f16})
+    for (const std::int32_t head_dim : {64, 80}) {
+      const ReferenceOptions o = options_of(lengths, 4, 2, head_dim, true);
+      Problem<double> packed(o, 1, 5);
+      round_inputs(packed, element);
+      DeviceProblem device(packed, element, Layout::rows_first, stream);
+      const std::vector<float> sigma = {0.5f, 0.25f, 1.0f, 2.0f};
+      const DeviceNoise noise = DeviceNoise::stated(sigma);
+      on_paths(device, [&](Path path) {
+        auto draws = source(Generator::chacha20);
+        device.run(path, noise, {draws, Position{1, 2, 0}}, stream);
+        const std::vector<std::uint16_t> whole = device.out(stream);
+        std::int64_t first_q = 0;
+        std::int64_t first_k = 0;
+        for (std::size_t b = 0; b < lengths.size(); ++b) {
+          // The sequence at the same place of a batch of its own shape: the same planes.
+          const SequenceLengths& l = lengths[b];
+          const ReferenceOptions one =
+              options_of(std::vector<SequenceLengths>(lengths.size(), l), 4, 2, head_dim, false);
+          Problem<double> padded(one, 1, 6);
+          round_inputs(padded, element);
+          const auto place = static_cast<std::int64_t>(b);
+          std::copy_n(packed.q.row(first_q, 0), l.queries * 4 * head_dim, padded.q.row(place * l.queries, 0));
+          std::copy_n(packed.k.row(first_k, 0), l.keys * 2 * head_dim, padded.k.row(place * l.keys, 0));
+          std::copy_n(packed.v.row(first_k, 0), l.keys * 2 * head_dim, padded.v.row(place * l.keys, 0));
+          DeviceProblem alone(padded, element, Layout::rows_first, stream);
+          auto same = source(Generator::chacha20);
+          alone.run(path, noise, {same, Position{1, 2, 0}}, stream);
+          const std::vector<std::uint16_t> part = alone.out(stream);
+          const auto size = static_cast<std::ptrdiff_t>(l.queries * 4 * head_dim);
+          CHECK(std::equal(part.begin() + place * size, part.begin() + (place + 1) * size,
+                           whole.begin() + first_q * 4 * head_dim));
+          first_q += l.queries;
+          first_k += l.keys;
+        }
+      });
+    }
+}
+
+TEST_CASE("250 repeats give the same bits") {
+  const gpu::Stream stream;
+  ReferenceOptions o = options_of({{300, 333}, {300, 333}}, 4, 2, 128, false);
+  o.shape.causal = true;
+  for (const Element element : {Element::bf16, Element::f16}) {
+    Problem<double> p(o, 3, 7);
+    round_inputs(p, element);
+    DeviceProblem device(p, element, Layout::rows_first, stream);
+    const DeviceNoise noise = DeviceNoise::stated(std::vector<float>(4, 0.5f));
+    on_paths(device, [&](Path path) {
+      std::vector<std::uint16_t> first;
+      std::size_t different = 0;
+      const int repeats = shrink() > 1 ? 3 : 250;
+      for (int repeat = 0; repeat < repeats; ++repeat) {
+        auto draws = source(Generator::philox);
+        device.run(path, noise, {draws, Position{1, 2, 0}}, stream);
+        const std::vector<std::uint16_t> now = device.out(stream);
+        if (first.empty()) first = now;
+        different += now != first;
+      }
+      CHECK(different == 0);
+    });
+  }
+}
+
+TEST_CASE("replays draw at one step after another, then give NaN") {
+  const gpu::Stream stream;
+  for (const bool packed : {false, true})
+    for (const Generator generator : kGenerators) {
+      const ReferenceOptions o = options_of({{97, 20}, {97, 20}}, 4, 2, 64, packed);
+      const Problem<double> p = without_values(o);
+      const std::vector<float> sigma = {0.5f, 0.25f, 1.0f, 2.0f};
+      const DeviceNoise noise = DeviceNoise::stated(sigma);
+      DeviceProblem device(p, Element::bf16, Layout::rows_first, stream);
+      on_paths(device, [&](Path path) {
+        device.prepare(path);
+        auto draws = source(generator);
+        GraphSteps steps(7, 10, 3, 2, stream.handle());
+        const Graph graph(stream, [&] { device.queue(path, noise, {draws, steps, 0}, stream); });
+        // All steps belong to that launch.
+        CHECK_THROWS_AS(device.queue(path, noise, {draws, steps, 0}, stream), noise::ReusedNoise);
+        CHECK_THROWS_AS(draws.claim_attention(7, 12), noise::ReusedNoise);
+        for (std::uint32_t step = 10; step < 13; ++step) {
+          graph.replay(stream);
+          CHECK(differences(device.out(stream), expected_noise(o, Element::bf16, draws, {7, step, 0}, sigma)) == 0);
+        }
+        graph.replay(stream);
+        for (const std::uint16_t bits : device.out(stream)) REQUIRE((bits & 0x7fffu) > 0x7f80u);
+      });
+    }
+}
+
+TEST_CASE("a step is used once, and what is unusable is named before anything is queued") {
+  const gpu::Stream stream;
+  const ReferenceOptions o = options_of({{16, 16}}, 4, 2, 64, false);
+  const Problem<double> p(o, 1, 1);
+  DeviceProblem device(p, Element::f16, Layout::rows_first, stream);
+  const DeviceNoise noise = DeviceNoise::stated(std::vector<float>(4, 1.0f));
+  auto draws = source(Generator::chacha12);
+  device.run(Path::automatic, noise, {draws, Position{1, 1, 0}}, stream);
+  CHECK_THROWS_AS(device.run(Path::automatic, noise, {draws, Position{1, 1, 0}}, stream), noise::ReusedNoise);
+  const auto refused = [&](auto&& change) -> std::string {
+    DeviceProblem bad(p, Element::f16, Layout::rows_first, stream);
+    change(bad.tensors(), bad.options());
+    try {
+      bad.run(Path::automatic, noise, {draws, Position{1, 2, 0}}, stream);
+    } catch (const accounting::UnusableInput& e) {
+      return e.field();
+    }
+    return "";
+  };
+  CHECK(refused([](auto&, auto& options) { options.clips.q[0] = 100; }) == "scale C_q C_k");
+  CHECK(refused([](auto&, auto& options) { options.shape.head_dim = 60; }) == "D");
+  CHECK(refused([](auto&, auto& options) { options.shape.window.left = -2; }) == "window[0]");
+  CHECK(refused([](auto& t, auto&) { t.out.data = nullptr; }) == "out.data");
+  CHECK(refused([](auto& t, auto&) { t.out.data = const_cast<void*>(t.q.data); }) == "out.data");
+  CHECK(refused([](auto& t, auto&) { t.k.row_stride = -8; }) == "k.row_stride");
+  CHECK(refused([](auto& t, auto&) { t.out.row_stride = 64; }) == "out.row_stride");
+  CHECK_THROWS_AS(DeviceNoise::stated(std::vector<float>(4, 0.0f)), accounting::UnusableInput);
+  const DeviceNoise other = DeviceNoise::stated(std::vector<float>(3, 1.0f));
+  CHECK_THROWS_AS(device.run(Path::automatic, other, {draws, Position{1, 2, 0}}, stream), accounting::UnusableInput);
+  CHECK_THROWS_AS(device.run(Path::automatic, noise, {draws, Position{1, 2, 1}}, stream), accounting::UnusableInput);
+  // None of these took the step.
+  device.run(Path::automatic, noise, {draws, Position{1, 2, 0}}, stream);
+}

@@ -31,7 +31,10 @@ void check_header(const char* name, std::uint32_t struct_size, std::uint32_t abi
 std::string_view read_text(const char* text, std::size_t length, const char* field) {
   if (length == 0) return {};
   require(text, field);
-  return {text, length};
+  const std::string_view out{text, length};
+  // The JSON reader takes a 0 for the end of the text, and would not see what follows.
+  if (out.find('\0') != std::string_view::npos) throw UnusableInput(field, "a text with a 0 byte", "UTF-8 text");
+  return out;
 }
 
 void TextTarget::check() const {

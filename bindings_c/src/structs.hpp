@@ -37,7 +37,7 @@ void init_struct(Struct* target, const Struct& initial, std::uint32_t abi_versio
   std::memcpy(target, &initial, sizeof(Struct));
 }
 
-/// A text argument. Throws UnusableInput when it is null and not empty.
+/// A text argument. Throws UnusableInput when it is null and not empty, or has a 0 byte in it.
 std::string_view read_text(const char* text, std::size_t length, const char* field);
 
 /// Where an answer goes. Checked before the work is done.

@@ -103,7 +103,10 @@ _FUNCTIONS = {
     "dpf_noise_source_reproducible": [c_int32, c_uint64, POINTER(c_void_p)],
     "dpf_graph_steps_create": [c_uint32, c_uint32, c_uint32, c_uint32, c_void_p, POINTER(c_void_p)],
     "dpf_sensitivity_json": [*_PLAN, *_TEXT_OUT],
-    "dpf_attention_noise_stated": [POINTER(c_float), c_int64, c_int64, POINTER(c_void_p)],
+    "dpf_attention_noise_calibrated": [*_PLAN, c_void_p, c_int32, POINTER(c_void_p)],
+    "dpf_attention_noise_stated": [*_PLAN, POINTER(c_float), c_size_t, POINTER(c_void_p)],
+    "dpf_attention_noise_mu": [c_void_p, POINTER(c_double)],
+    "dpf_attention_noise_sigma": [c_void_p, POINTER(c_float), c_size_t, POINTER(c_size_t)],
     "dpf_attention_noise_upload": [c_void_p, c_void_p],
     "dpf_attention_workspace": [POINTER(Attention), POINTER(AttentionTensors), POINTER(c_size_t)],
     "dpf_attention_forward": [

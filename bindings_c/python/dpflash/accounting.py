@@ -181,6 +181,11 @@ class Calibration:
         return cls._made(create, number(noise_multiplier, "noise_multiplier"), delta, count, rate, adjacency)
 
     @property
+    def handle(self) -> Any:
+        """dpf_calibration*, for calls of the C interface; valid as long as this object is."""
+        return self._handle.value
+
+    @property
     def certificate(self) -> dict[str, Any]:
         """family, noise_multiplier, accountant, engine, delta, epsilon {lower, upper}, event, plan."""
         text = c.text_answer(c.library.dpf_calibration_certificate_json, self._handle.value)

@@ -18,6 +18,7 @@ from .stats import PrivacyStats
 Clip = Union[float, Sequence[float]]
 Noise = Union[float, Sequence[float], Tensor]
 
+ALLOCATIONS = {"uniform": 0, "per-head": 1, "optimal": 2}
 UNITS = ("token", "zero-out", "self-token", "sequence", "token-add-remove")
 
 
@@ -125,6 +126,7 @@ def dp_attention(
     clip_v: Clip,
     calibration: Optional[Calibration] = None,
     noise_std: Optional[Noise] = None,
+    allocation: str = "optimal",
     causal: bool = False,
     window: Optional[tuple[int, int]] = None,
     scale: Optional[float] = None,
@@ -152,7 +154,9 @@ def dp_attention(
 
     clip_q, clip_k, clip_v: L2 norms that rows are clipped to, public; a number or one a kv head. Noise: `calibration`, a
     dpflash.Calibration of the releases (mu is then at most 1 / its noise multiplier), or noise_std as stated: a number,
-    one a query head, or a [heads, rows] tensor for row i of every sequence. causal, window (left, right; -1: no limit) are
+    one a query head, or a [heads, rows] tensor for row i of every sequence. allocation: how a calibration's noise is
+    shared out at the same mu: "uniform", "per-head", or "optimal", one sigma for each row and head with the least total
+    variance (worked out at the first call of a shape, up to a second for sliding windows, and kept). causal, window (left, right; -1: no limit) are
     aligned to the bottom-right corner. unit: what neighbours differ in: "token" (one key and value replaced), "zero-out",
     "self-token", "sequence" or "token-add-remove".
 
@@ -174,6 +178,8 @@ def dp_attention(
         raise _refuse("scale", scale, "a finite number other than 0")
     if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
         raise _refuse("softcap", softcap, "a finite number above 0")
+    if allocation not in ALLOCATIONS:
+        raise _refuse("allocation", allocation, "one of: " + ", ".join(ALLOCATIONS))
     rows = _packed_rows(q, cu_seqlens_q, cu_seqlens_k, max_seqlen_q)
     heads = q.shape[-2]
     table, per_head, multiplier = _noise(calibration, noise_std, heads, rows)
@@ -181,13 +187,14 @@ def dp_attention(
     left, right = (-1, -1) if window is None else (int(window[0]), int(window[1]))
     all_clips = (clips(clip_q, "clip_q"), clips(clip_k, "clip_k"), clips(clip_v, "clip_v"))
     out, lse, clean = op.attention(
-        q, k, v, table, per_head, multiplier, *all_clips, causal, left, right, scale, softcap, unit, GENERATORS[generator],
-        seed, start, graph, 0 if log is None else log.id, cu_seqlens_q, cu_seqlens_k, rows, return_lse, return_clean,
+        q, k, v, table, per_head, multiplier, ALLOCATIONS[allocation], *all_clips, causal, left, right, scale, softcap,
+        unit, GENERATORS[generator], seed, start, graph, 0 if log is None else log.id, cu_seqlens_q, cu_seqlens_k, rows,
+        return_lse, return_clean,
     )
     if calibration is not None and delta is None:
         delta, count = calibration.delta, calibration.count
     stats = PrivacyStats(
         unit, delta, count, tuple(q.shape), tuple(k.shape), arithmetic_of(q), cu_seqlens_q, cu_seqlens_k, causal,
-        (left, right), scale, softcap, all_clips, table, per_head, multiplier,
+        (left, right), scale, softcap, all_clips, table, per_head, multiplier, ALLOCATIONS[allocation],
     )
     return (out, stats, *((lse,) if return_lse else ()), *((clean,) if return_clean else ()))

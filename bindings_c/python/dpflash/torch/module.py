@@ -20,7 +20,7 @@ class DPAttention(nn.Module):
 
     embed_dim, num_heads, bias, kdim, vdim, batch_first, device, dtype: as in MultiheadAttention, whose state_dict it
     loads (trained with add_bias_kv and add_zero_attn off). There is no dropout. clip_q, clip_k, clip_v, calibration or
-    noise_std, causal, window, softcap, unit: as in dp_attention; they act on the projected heads. label: the layer's name
+    noise_std, allocation, causal, window, softcap, unit: as in dp_attention; they act on the projected heads. label: the layer's name
     in plans; empty for one made from its place in the model.
 
     What is protected are the keys and values of one record at this layer. Everything else that sees the record (a
@@ -45,6 +45,7 @@ class DPAttention(nn.Module):
         clip_v: Clip,
         calibration: Optional[Calibration] = None,
         noise_std: Optional[Noise] = None,
+        allocation: str = "optimal",
         causal: bool = False,
         window: Optional[tuple[int, int]] = None,
         softcap: Optional[float] = None,
@@ -65,6 +66,7 @@ class DPAttention(nn.Module):
             "clip_v": clip_v,
             "calibration": calibration,
             "noise_std": noise_std,
+            "allocation": allocation,
             "causal": causal,
             "window": window,
             "softcap": softcap,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
-from collections import OrderedDict
 from typing import Any, Optional, Sequence
 
 import torch
@@ -13,7 +11,7 @@ from torch import Tensor
 from .. import _library as c
 from ..errors import UnusableInput
 from .draws import keep_for_graphs, take
-from .release import lengths_of, release_and_noise
+from .release import NoiseTable, Release, lengths_of, noise_key, tables
 from .spec import Spec, arithmetic_of, spec_of
 from .stats import log_with
 
@@ -27,44 +25,17 @@ def check_ends(ends: Tensor, name: str, total: int) -> None:
         raise UnusableInput(f"{name}: other than 0 = first <= ... <= last = {total} is not allowed; sums of lengths")
 
 
-class _Noise:
-    """Standard deviations as the library takes them. rows 0: one a head."""
-
-    def __init__(self, content: bytes, heads: int, rows: int, device: Optional[torch.device]) -> None:
-        numbers = (ctypes.c_float * (len(content) // 4)).from_buffer_copy(content)
-        create = c.library.dpf_attention_noise_stated
-        self.handle = c.Handle("dpf_attention_noise_free", create, numbers, heads, rows)
-        if device is not None:
-            stream = torch.cuda.current_stream(device).cuda_stream
-            c.check(c.library.dpf_attention_noise_upload(self.handle.value, stream))
-
-
-class _Cache:
-    """The noise used last. Entries that a graph captured are kept elsewhere, too."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[Any, _Noise] = OrderedDict()
-
-    def get(self, content: bytes, heads: int, rows: int, device: Optional[torch.device], capturing: bool) -> _Noise:
-        key = (content, heads, rows, device)
-        with self._lock:
-            found = self._entries.get(key)
-            if found is None:
-                if capturing and rows > 0:
-                    raise RuntimeError("dp_attention: a table of noise_std is uploaded at its first use; run the call once "
-                                       "before it is captured in a CUDA graph")
-                found = self._entries[key] = _Noise(content, heads, rows, device)
-                if len(self._entries) > self._size:
-                    self._entries.popitem(last=False)
-            self._entries.move_to_end(key)
-        if capturing:
-            keep_for_graphs(found)
-        return found
-
-
-_noise = _Cache(64)
+def _table(release: Release, device: Optional[torch.device], capturing: bool) -> NoiseTable:
+    if not capturing:
+        return tables.get(release.spec, release.noise, device)
+    table = tables.find(release.spec, release.noise, device)
+    if table is None:
+        raise RuntimeError(
+            "dp_attention: noise is worked out and uploaded at a call's first use; run the call once before it is "
+            "captured in a CUDA graph"
+        )
+    keep_for_graphs(table)
+    return table
 
 
 def _strides(tensor: Tensor, packed: bool) -> Any:
@@ -175,7 +146,14 @@ def _on_device(spec, lengths, q, k, v, outputs_of, noise, taken) -> _Outputs:
     return outputs
 
 
-@torch.library.custom_op("dpflash::attention", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
+# Equal calls have different noise: they are not merged. Inductor's own CUDA graphs must leave the call out, where the
+# version of PyTorch knows the tag; where it does not, the capture is refused below.
+_TAGS = [torch.Tag.nondeterministic_seeded]
+if hasattr(torch.Tag, "cudagraph_unsafe"):
+    _TAGS.append(torch.Tag.cudagraph_unsafe)
+
+
+@torch.library.custom_op("dpflash::attention", mutates_args=(), tags=tuple(_TAGS))
 def attention(
     q: Tensor,
     k: Tensor,
@@ -183,6 +161,7 @@ def attention(
     noise_table: Optional[Tensor],
     noise_std: Optional[Sequence[float]],
     noise_multiplier: float,
+    allocation: int,
     clip_q: Sequence[float],
     clip_k: Sequence[float],
     clip_v: Sequence[float],
@@ -217,13 +196,13 @@ def attention(
     window = (window_left, window_right)
     clips = (clip_q, clip_k, clip_v)
     spec = spec_of(q.shape, k.shape, arithmetic_of(q), lengths, causal, window, scale, softcap, clips, unit)
-    release, content, rows = release_and_noise(spec, noise_table, noise_std, noise_multiplier)
+    release = Release(spec, noise_key(spec.heads, noise_table, noise_std, noise_multiplier, allocation))
 
     def outputs_of(like: Tensor, lse_dtype: torch.dtype) -> _Outputs:
         return _Outputs(like, packed, want_lse, want_clean, lse_dtype)
 
     with torch.cuda.device_of(q):
-        noise = _noise.get(content, spec.heads, rows, q.device if q.is_cuda else None, capturing)
+        noise = _table(release, q.device if q.is_cuda else None, capturing)
         taken = take(generator, seed, offset, graph, capturing)
         # Counted before it is made: a release that failed half-way is one.
         if (release_log := log_with(log)) is not None:
@@ -233,7 +212,7 @@ def attention(
 
 
 @attention.register_fake
-def _(q, k, v, noise_table, noise_std, noise_multiplier, clip_q, clip_k, clip_v, causal, window_left, window_right, scale,
-      softcap, unit, generator, seed, offset, graph, log, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, want_lse, want_clean):
+def _(q, k, v, noise_table, noise_std, noise_multiplier, allocation, clip_q, clip_k, clip_v, causal, window_left,
+      window_right, scale, softcap, unit, generator, seed, offset, graph, log, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, want_lse, want_clean):
     outputs = _Outputs(q, cu_seqlens_q is not None, want_lse, want_clean, torch.float32)
     return outputs.out, outputs.lse, outputs.clean

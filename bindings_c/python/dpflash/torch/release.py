@@ -1,39 +1,40 @@
-"""What one call releases: its public numbers, and its noise as the library takes it."""
+"""What one call releases: its public numbers, its noise, and the mu that the library verified for them."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
+import json
 import math
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, Union
 
 import torch
 from torch import Tensor
 
-from .spec import Floats, Spec, as_float32, calibrated_sigma, sensitivity_of
+from .. import _library as c
+from ..accounting import Calibration
+from .spec import Spec
 
 
 @dataclass(frozen=True)
-class Release:
-    """A call's public numbers and its noise: one sigma a head, or for row tables the least sigma of each head."""
+class Stated:
+    """Floats as stated, one a query head or [heads, rows], as bytes."""
 
-    spec: Spec
-    sigma: Floats
-
-    def mu(self) -> float:
-        return float(sensitivity_of(self.spec, self.sigma)["mu"])
+    content: bytes
 
 
-def event_of(mu: float, count: int, label: str = "") -> Optional[dict[str, Any]]:
-    """The accountant's event for `count` releases of mu; None where nothing can be told from the output.
+@dataclass(frozen=True)
+class Calibrated:
+    """What a noise multiplier asks for. `allocation` as in dpflash.h."""
 
-    The plan's adjacency is add-or-remove-one: mu already bounds what the unit's neighbours differ in.
-    """
-    if mu == 0 or count == 0:
-        return None
-    multiplier = min(math.nextafter(1 / mu, 0.0), 1e9)
-    event = {"mechanism": {"type": "gaussian", "noise_multiplier": multiplier}, "count": count}
-    return {"label": label, **event} if label else event
+    noise_multiplier: float
+    allocation: int
+
+
+NoiseKey = Union[Stated, Calibrated]
 
 
 def lengths_of(
@@ -47,26 +48,109 @@ def lengths_of(
     return [(end_q - start_q, end_k - start_k) for (start_q, end_q), (start_k, end_k) in pairs]
 
 
-def table_bytes(table: Tensor) -> bytes:
-    """A [heads, rows] float32 tensor on the host as bytes."""
-    host = table.detach().to("cpu", torch.float32).contiguous()
-    return ctypes.string_at(host.data_ptr(), host.numel() * 4)
-
-
-def least_of_heads(content: bytes, heads: int, rows: int) -> Floats:
-    numbers = (ctypes.c_float * (heads * rows)).from_buffer_copy(content)
-    return tuple(min(numbers[h * rows : (h + 1) * rows]) for h in range(heads))
-
-
-def release_and_noise(
-    spec: Spec, table: Optional[Tensor], noise_std: Optional[Sequence[float]], noise_multiplier: float
-) -> tuple[Release, bytes, int]:
-    """What is released, and its sigma as bytes with the rows of the table (0: one a head)."""
+def noise_key(
+    heads: int, table: Optional[Tensor], per_head: Optional[Sequence[float]], noise_multiplier: float, allocation: int
+) -> NoiseKey:
+    """The noise of a call, from the op's parameters. Numbers become the floats that are drawn with."""
     if table is not None:
-        content, rows = table_bytes(table), int(table.shape[1])
-        return Release(spec, least_of_heads(content, spec.heads, rows)), content, rows
-    stated = None if noise_std is None else tuple(as_float32(sigma) for sigma in noise_std)
-    if stated is not None and len(stated) == 1:
-        stated *= spec.heads
-    release = Release(spec, calibrated_sigma(spec, noise_multiplier) if stated is None else stated)
-    return release, bytes((ctypes.c_float * spec.heads)(*release.sigma)), 0
+        host = table.detach().to("cpu", torch.float32).contiguous()
+        return Stated(ctypes.string_at(host.data_ptr(), host.numel() * 4))
+    if per_head is not None:
+        numbers = list(per_head) * (heads if len(per_head) == 1 else 1)
+        return Stated(bytes((ctypes.c_float * len(numbers))(*numbers)))
+    return Calibrated(noise_multiplier, allocation)
+
+
+class NoiseTable:
+    """Noise of the library for one shape: mu, and the floats on the host or on a device."""
+
+    def __init__(self, spec: Spec, key: NoiseKey, device: Optional[torch.device]) -> None:
+        shape = json.dumps(spec.document()).encode()
+        if isinstance(key, Stated):
+            numbers = (ctypes.c_float * (len(key.content) // 4)).from_buffer_copy(key.content)
+            arguments = (c.library.dpf_attention_noise_stated, shape, len(shape), numbers, len(numbers))
+        else:
+            # A table holds what the noise multiplier alone asks for, whatever delta its price is stated at.
+            calibration = Calibration.gaussian_stated(key.noise_multiplier, 1e-5)
+            create = c.library.dpf_attention_noise_calibrated
+            arguments = (create, shape, len(shape), calibration.handle, key.allocation)
+        self.handle = c.Handle("dpf_attention_noise_free", *arguments)
+        if device is not None:
+            stream = torch.cuda.current_stream(device).cuda_stream
+            c.check(c.library.dpf_attention_noise_upload(self.handle.value, stream))
+
+    def mu(self) -> float:
+        value = ctypes.c_double()
+        c.check(c.library.dpf_attention_noise_mu(self.handle.value, ctypes.byref(value)))
+        return value.value
+
+    def sigma(self, heads: int) -> Tensor:
+        """[heads, 1] or [heads, rows], float32."""
+        count = ctypes.c_size_t()
+        c.check(c.library.dpf_attention_noise_sigma(self.handle.value, None, 0, ctypes.byref(count)))
+        out = torch.empty(count.value, dtype=torch.float32)
+        numbers = ctypes.cast(out.data_ptr(), ctypes.POINTER(ctypes.c_float))
+        c.check(c.library.dpf_attention_noise_sigma(self.handle.value, numbers, count.value, ctypes.byref(count)))
+        return out.view(heads, -1)
+
+
+class TableCache:
+    """The tables used last."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._tables: OrderedDict[Any, NoiseTable] = OrderedDict()
+
+    def find(self, spec: Spec, key: NoiseKey, device: Optional[torch.device]) -> Optional[NoiseTable]:
+        with self._lock:
+            found = self._tables.get((spec, key, device))
+            if found is not None:
+                self._tables.move_to_end((spec, key, device))
+            return found
+
+    def get(self, spec: Spec, key: NoiseKey, device: Optional[torch.device]) -> NoiseTable:
+        found = self.find(spec, key, device)
+        if found is None:
+            # Made without the lock: it may take a second. Two threads that do it at once get equal tables.
+            found = NoiseTable(spec, key, device)
+            with self._lock:
+                self._tables[(spec, key, device)] = found
+                if len(self._tables) > self._size:
+                    self._tables.popitem(last=False)
+        return found
+
+
+tables = TableCache(64)
+
+
+@functools.lru_cache(maxsize=4096)
+def mu_of(spec: Spec, key: NoiseKey) -> float:
+    """mu of one release, all heads together; rounded up."""
+    return tables.get(spec, key, None).mu()
+
+
+@dataclass(frozen=True)
+class Release:
+    """A call's public numbers and its noise."""
+
+    spec: Spec
+    noise: NoiseKey
+
+    def mu(self) -> float:
+        return mu_of(self.spec, self.noise)
+
+    def sigma(self) -> Tensor:
+        return tables.get(self.spec, self.noise, None).sigma(self.spec.heads)
+
+
+def event_of(mu: float, count: int, label: str = "") -> Optional[dict[str, Any]]:
+    """The accountant's event for `count` releases of mu; None where nothing can be told from the output.
+
+    The plan's adjacency is add-or-remove-one: mu already bounds what the unit's neighbours differ in.
+    """
+    if mu == 0 or count == 0:
+        return None
+    multiplier = min(math.nextafter(1 / mu, 0.0), 1e9)
+    event = {"mechanism": {"type": "gaussian", "noise_multiplier": multiplier}, "count": count}
+    return {"label": label, **event} if label else event

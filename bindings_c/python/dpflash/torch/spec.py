@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import math
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor
 
 from .. import accounting
-from ..errors import UnusableInput
 
 Floats = tuple[float, ...]
 
@@ -109,34 +107,6 @@ def spec_of(
 
 
 @functools.lru_cache(maxsize=1024)
-def sensitivity_of(spec: Spec, sigma: Optional[Floats] = None) -> dict[str, Any]:
-    """dpflash.sensitivity() of a spec; "mu" is there when one sigma a head is given."""
-    document = spec.document()
-    if sigma is not None:
-        document["sigma"] = list(sigma)
-    return accounting.sensitivity(document)
-
-
-def as_float32(value: float) -> float:
-    """The float that the kernel adds noise of: what is accounted for is what is drawn."""
-    return ctypes.c_float(value).value
-
-
-def float32_above(value: float) -> float:
-    """The least float that is not below a value in (0, 3e38)."""
-    near = as_float32(value)
-    if near >= value:
-        return near
-    bits = ctypes.c_uint32.from_buffer(ctypes.c_float(near))
-    return ctypes.c_float.from_buffer(ctypes.c_uint32(bits.value + 1)).value
-
-
-@functools.lru_cache(maxsize=1024)
-def calibrated_sigma(spec: Spec, noise_multiplier: float) -> Floats:
-    """One sigma for all heads with which mu is at most 1 / noise_multiplier."""
-    total = float(sensitivity_of(spec)["delta_total"])
-    if not math.isfinite(total):
-        raise UnusableInput("the call's sensitivity is not finite; smaller clips or fewer rows are needed")
-    # A call in which no row sees a key has nothing to hide; noise of any size will do.
-    sigma = float32_above(max(noise_multiplier * total * (1 + 2**-40), 2.0**-100))
-    return (sigma,) * spec.heads
+def sensitivity_of(spec: Spec) -> dict[str, Any]:
+    """dpflash.sensitivity() of a spec."""
+    return accounting.sensitivity(spec.document())

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .. import accounting
 from ..accounting import Bracket
-from .release import Release, event_of, lengths_of, release_and_noise
-from .spec import Floats, sensitivity_of, spec_of
+from .release import Release, event_of, lengths_of, noise_key
+from .spec import sensitivity_of, spec_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,23 +40,30 @@ class PrivacyStats:
     noise_table: Optional[Tensor]
     noise_std: Optional[Sequence[float]]
     noise_multiplier: float
+    allocation: int
 
     @property
     def release(self) -> Release:
         lengths = lengths_of(self.q_shape, self.k_shape, self.cu_seqlens_q, self.cu_seqlens_k)
         numbers = (self.causal, self.window, self.scale, self.softcap, self.clips, self.unit)
         spec = spec_of(self.q_shape, self.k_shape, self.arithmetic, lengths, *numbers)
-        return release_and_noise(spec, self.noise_table, self.noise_std, self.noise_multiplier)[0]
+        noise = (self.noise_table, self.noise_std, self.noise_multiplier, self.allocation)
+        return Release(spec, noise_key(spec.heads, *noise))
 
     @property
-    def sensitivity(self) -> Floats:
+    def sensitivity(self) -> tuple[float, ...]:
         """L2 distance that one record can move the output of each query head, rounded up."""
         return tuple(sensitivity_of(self.release.spec)["delta_per_head"])
 
     @property
-    def sigma(self) -> Floats:
+    def sigma(self) -> tuple[float, ...]:
         """Standard deviation of the noise on each query head; the least of its rows where they differ."""
-        return self.release.sigma
+        return tuple(self.sigma_table.min(dim=1).values.tolist())
+
+    @property
+    def sigma_table(self) -> Tensor:
+        """The same for every row: float32 [heads, rows], or [heads, 1] where the rows of a head are alike."""
+        return self.release.sigma()
 
     @property
     def mu(self) -> float:

@@ -1,0 +1,13 @@
+// Noise of an attention output, and the calls that it is good for.
+#pragma once
+
+#include "attention_call.hpp"
+#include "handles.hpp"
+
+namespace dpflash::c {
+
+/// Throws UnusableInput when the noise is null, or was made for another shape than that of the call: its mu would say
+/// nothing about it. The call may have fewer sequences of each length.
+void check_made_for(const dpf_attention_noise* noise, const AttentionCall& call);
+
+}  // namespace dpflash::c

@@ -10,6 +10,7 @@
 
 #include "analysis/row_factor.hpp"
 #include "analysis/sweep.hpp"
+#include "sensitivity_cases.hpp"
 
 using namespace dpflash::attention;
 using dpflash::accounting::Adjacency;
@@ -30,29 +31,6 @@ SensitivityQuestion self_attention(std::int64_t length, double bound, Unit unit 
   q.shape.scale = 1;
   q.clips = {{bound}, {1.0}, {1.0}};
   q.unit = unit;
-  return q;
-}
-
-SensitivityQuestion random_question(std::mt19937_64& random) {
-  const auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
-  const auto real = [&](double low, double high) { return std::uniform_real_distribution<double>(low, high)(random); };
-  SensitivityQuestion q;
-  q.unit = static_cast<Unit>(pick(0, 4));
-  for (int s = pick(1, 3); s > 0; --s) {
-    const int queries = pick(0, 14);
-    q.shape.lengths.push_back({queries, q.unit == Unit::self_token ? queries + pick(0, 6) : pick(0, 18)});
-  }
-  q.shape.kv_heads = pick(1, 3);
-  q.shape.heads = q.shape.kv_heads * pick(1, 2);
-  q.shape.causal = pick(0, 1) == 1;
-  if (pick(0, 1) == 1) q.shape.window = {pick(-1, 8), pick(-1, 8)};
-  q.shape.scale = real(0.1, 2);
-  q.clips = {{real(0.1, 2)}, {real(0.1, 2)}, {}};
-  if (pick(0, 1) == 1) q.clips.k = std::vector<double>(static_cast<std::size_t>(q.shape.kv_heads), q.clips.k[0]);
-  for (double& c : q.clips.k) c = real(0.1, 2);
-  for (int h = 0; h < q.shape.kv_heads; ++h) q.clips.v.push_back(real(0.2, 3));
-  if (q.unit == Unit::token && pick(0, 2) == 0) q.block = pick(2, 9);
-  if (pick(0, 2) == 0) q.precision = {real(0, 0.01), real(0, 0.1), real(0, 0.02)};
   return q;
 }
 
@@ -138,7 +116,7 @@ TEST_CASE("self-token: noise that is best for token is not enough, and is solved
 TEST_CASE("mu of every table holds by brute force over random masks, units and heads") {
   std::mt19937_64 random(7);
   for (int round = 0; round < 1500; ++round) {
-    const SensitivityQuestion q = random_question(random);
+    const SensitivityQuestion q = cases::random_question(random);
     const Sensitivity analysis(q);
     double last = std::numeric_limits<double>::infinity();
     for (const Allocation allocation : {Allocation::uniform, Allocation::per_head, Allocation::optimal}) {
@@ -162,7 +140,7 @@ TEST_CASE("optimal is what no random direction improves") {
   std::mt19937_64 random(11);
   std::normal_distribution<double> normal;
   for (int round = 0; round < 60; ++round) {
-    const SensitivityQuestion q = random_question(random);
+    const SensitivityQuestion q = cases::random_question(random);
     if (q.block > 1 && q.shape.window.left >= 0) continue;  // an upper bound only
     const Sensitivity analysis(q);
     const NoiseTable table(analysis, of_mu(1));

@@ -46,7 +46,9 @@ double RowFactor::operator()(const Moved& moved) const noexcept {
   if (unit_ == Unit::sequence) return 2 * growth_;
   if (unit_ == Unit::zero_out) return std::min(up(zeroed(moved.visible), 48), 2.0) * growth_;
   if (unit_ == Unit::token_add_remove && moved.visible == moved.changed) return growth_;
-  const double share = moved.own ? up(own_row(moved.visible), 32) : up(replaced(moved.visible, moved.changed), 16);
+  // T(1) = w(1) and T(2) = w(2): the same digits, so that records that tie compare equal.
+  const bool own = moved.own && moved.visible > 2;
+  const double share = own ? up(own_row(moved.visible), 32) : up(replaced(moved.visible, moved.changed), 16);
   return 2 * std::min(share, 1.0) * growth_;
 }
 

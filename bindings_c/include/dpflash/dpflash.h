@@ -183,9 +183,10 @@ DPF_API void dpf_graph_steps_free(dpf_graph_steps* steps);
 /* ---- Attention -------------------------------------------------------------------------------------------------- */
 
 /* How far one record can move the output of clipped softmax attention. `shape` is the JSON document that `dpflash
- * sensitivity` reads (unit, lengths, causal, H, D, C_q, C_k, C_v; where wanted block_m, window, softcap, H_kv, scale,
- * sigma, finite_precision), and the answer is what it prints. Errors: UNUSABLE_INPUT. Thread-safe. Cost: some 10 ms for
- * 1e6 rows. */
+ * sensitivity` reads: unit, lengths, causal, H, D, C_q, C_k, C_v; where wanted block_m, window, softcap, H_kv, scale,
+ * sigma, finite_precision. The answer has unit, B_effective, worst_sequence, worst_j (null when it is a whole
+ * sequence), rows_moved, delta_per_head, delta_total; with sigma mu; with finite_precision its numbers. Bounds are
+ * rounded up. Errors: UNUSABLE_INPUT. Thread-safe. Cost: some 10 ms for 1e6 rows. */
 DPF_API int dpf_sensitivity_json(const char* shape, size_t shape_length, char* buffer, size_t capacity, size_t* size);
 
 /* Public numbers of an attention call. Query head h reads kv head h / (heads / kv_heads). Key j is visible to query i,

@@ -199,10 +199,11 @@ def sensitivity(shape: Document) -> dict[str, Any]:
     """How far one record can move the output of clipped softmax attention.
 
     shape: unit ("token", "zero-out", "self-token", "sequence" or "token-add-remove"), lengths [[queries, keys], ...],
-    C_q, C_k, C_v (a number or one a kv head), and where wanted block_m, causal, window [left, right], softcap, H, H_kv,
-    D, scale, sigma (a number or one a query head), finite_precision ({u_P, eps_s, eta_over_Cv}, "bf16" or "fp16"); a dict
-    or JSON text. Returns B_effective, worst_sequence, worst_j, rows_moved, delta_per_head, delta_total and, with sigma,
-    mu. Bounds are rounded up. Raises UnusableInput.
+    causal, H, D, C_q, C_k, C_v (a number or one a kv head), and where wanted block_m, window [left, right], softcap, H_kv,
+    scale, sigma (a number or one a query head), finite_precision ({u_P, eps_s, eta_over_Cv}, "bf16" or "fp16"); a dict or
+    JSON text. Returns unit, B_effective, worst_sequence, worst_j (None when it is a whole sequence), rows_moved,
+    delta_per_head, delta_total, with sigma mu, and with finite_precision its numbers. Bounds are rounded up. Raises
+    UnusableInput.
     """
     text = document(shape, "shape")
     return json.loads(c.text_answer(c.library.dpf_sensitivity_json, text, len(text)))

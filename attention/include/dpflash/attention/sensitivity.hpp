@@ -43,7 +43,7 @@ struct SensitivityQuestion {
   Clips clips;
   Unit unit = Unit::token;
   std::int64_t block = 1;  ///< consecutive (k, v) pairs of one record, with Unit::token; in [1, 2^28]
-  FinitePrecision precision;
+  FinitePrecision precision = {};
 };
 
 /// The constants of this library's kernels (fixed reference, fp32 sums, no flush) for the question's D, clips, softcap

@@ -205,12 +205,12 @@ inline void round_inputs(Problem<double>& p, Element element) {
 }
 
 inline constexpr Path kPaths[] = {Path::sm80, Path::sm90};
-inline const char* name_of(Path path) { return path == Path::sm80 ? "sm80" : "sm90"; }
+inline std::string name_of(Path path) { return path == Path::sm80 ? "sm80" : "sm90"; }
 
 /// Says once why a path was not tested.
 inline void report_refusal(Path path, const std::string& why) {
   static std::set<std::string> said;
-  const std::string text = std::string("not tested on ") + name_of(path) + ": " + why;
+  const std::string text = "not tested on " + name_of(path) + ": " + why;
   if (said.insert(text).second) MESSAGE(text);
 }
 

@@ -134,7 +134,9 @@ TEST_CASE("noise is the host's, for every generator, element, width and kernel")
           auto draws = source(generator);
           device.run(path, noise, {draws, at}, stream);
           CHECK(differences(device.out(stream), expected_noise(o, element, draws, at, sigma)) == 0);
-          for (const std::uint16_t bits : device.clean(stream)) REQUIRE((bits & 0x7fffu) == 0);
+          std::size_t not_zero = 0;
+          for (const std::uint16_t bits : device.clean(stream)) not_zero += (bits & 0x7fffu) != 0;
+          CHECK(not_zero == 0);
         });
       }
 }
@@ -228,7 +230,9 @@ TEST_CASE("replays draw at one step after another, then give NaN") {
           CHECK(differences(device.out(stream), expected_noise(o, Element::bf16, draws, {7, step, 0}, sigma)) == 0);
         }
         graph.replay(stream);
-        for (const std::uint16_t bits : device.out(stream)) REQUIRE((bits & 0x7fffu) > 0x7f80u);
+        std::size_t numbers = 0;
+        for (const std::uint16_t bits : device.out(stream)) numbers += (bits & 0x7fffu) <= 0x7f80u;
+        CHECK(numbers == 0);
       });
     }
 }

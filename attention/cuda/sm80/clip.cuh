@@ -42,8 +42,11 @@ __device__ __forceinline__ float sum_of_lanes(float x) {
   return x;
 }
 
-/// The factor of a row from its computed sum of squares; 0 where the row is taken as zero: an entry that is not finite,
-/// or a squared norm of 2^126 and more, whose products could overflow.
+/// Whether a row with this computed sum of squares is used at all. It is taken as zero when an entry is not finite, or
+/// when the squared norm is 2^126 or more: products could overflow.
+__device__ __forceinline__ bool is_usable(float sum) { return sum < 0x1p126f; }
+
+/// The factor of a row from its computed sum of squares; 0 when it is not usable.
 ///
 /// At most head_dim + 3 roundings to nearest lie between the squares and their sum: the real sum is below
 /// sum (1 + (head_dim + 16) 2^-24) + 2^-140, the latter for what underflows. The root is rounded up, the quotient down.
@@ -51,7 +54,7 @@ __device__ __forceinline__ float clip_factor(float sum, float clip, int head_dim
   const float slack = __fmaf_rn(static_cast<float>(head_dim + 16), 0x1p-24f, 1.0f);
   const float above = __fmaf_ru(sum, slack, 0x1p-140f);
   const float factor = fminf(1.0f, __fdiv_rd(clip, __fsqrt_ru(above)));
-  return sum < 0x1p126f ? factor : 0.0f;
+  return is_usable(sum) ? factor : 0.0f;
 }
 
 }  // namespace dpflash::attention::cuda::sm80

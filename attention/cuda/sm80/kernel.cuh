@@ -41,39 +41,42 @@ using Answer = float[Plan::groups][Plan::head_dim / 8][4];
 template <class Plan>
 using Probabilities = std::uint32_t[Plan::groups][Plan::keys / 16][4];
 
-/// Clip factors of the query tile, times the score's scale, toward zero; zeroes rows that are not finite.
+/// Clip factors of the query tile, times the score's scale, toward zero; zeroes rows that are taken as zero.
 template <class T, class Plan>
 __device__ __forceinline__ void scale_queries(const Launch& launch, const Work& work, unsigned char* shared) {
+  using Rows = TileRows<Plan::head_dim>;
   constexpr int chunks = Plan::head_dim / 8;
   constexpr int at_once = Plan::threads / kNormLanes;
-  auto* const scales = reinterpret_cast<float*>(shared + Plan::scales);
+  constexpr int passes = Plan::rows / at_once;
+  static_assert(passes <= kNormLanes, "a lane finishes the row of one pass");
   const int lane = static_cast<int>(threadIdx.x) % kNormLanes;
-  int clipped = 0;
+  const int first = static_cast<int>(threadIdx.x) / kNormLanes;
+  float mine = 0;
 #pragma unroll 1
-  for (int row = static_cast<int>(threadIdx.x) / kNormLanes; row < Plan::rows; row += at_once) {
-    uint4 chunk[(chunks + kNormLanes - 1) / kNormLanes];
+  for (int pass = 0; pass < passes; ++pass) {
+    const int row = first + pass * at_once;
     float sum = 0;
 #pragma unroll
-    for (int i = 0, c = lane; i < static_cast<int>(sizeof(chunk) / sizeof(chunk[0])); ++i, c += kNormLanes) {
-      if (c >= chunks) break;
-      chunk[i] = *reinterpret_cast<const uint4*>(shared + TileRows<Plan::head_dim>::offset(row, c));
-      sum = add_squares<T>(chunk[i], sum);
-    }
-    const float factor =
-        clip_factor(sum_of_lanes(sum), launch.problem.clip_q.value[work.kv_head], launch.problem.head_dim);
-    // Written back whatever the factor is: time does not tell.
-    const std::uint32_t keep = factor > 0 ? 0xffffffffu : 0;
+    for (int i = 0; i < chunks; i += kNormLanes)
+      if (i + lane < chunks)
+        sum = add_squares<T>(*reinterpret_cast<const uint4*>(shared + Rows::offset(row, i + lane)), sum);
+    sum = sum_of_lanes(sum);
+    if (pass == lane) mine = sum;
+    // Written back whatever the sum is: time does not tell.
+    const std::uint32_t keep = is_usable(sum) ? 0xffffffffu : 0;
 #pragma unroll
-    for (int i = 0, c = lane; i < static_cast<int>(sizeof(chunk) / sizeof(chunk[0])); ++i, c += kNormLanes) {
-      if (c >= chunks) break;
-      *reinterpret_cast<uint4*>(shared + TileRows<Plan::head_dim>::offset(row, c)) =
-          uint4{chunk[i].x & keep, chunk[i].y & keep, chunk[i].z & keep, chunk[i].w & keep};
-    }
-    if (lane == 0) scales[row] = __fmul_rz(factor, launch.score_scale);
-    clipped += lane == 0 && factor < 1 && work.first_row + row < work.queries;
+    for (int i = 0; i < chunks; i += kNormLanes)
+      if (i + lane < chunks) {
+        auto* const chunk = reinterpret_cast<uint4*>(shared + Rows::offset(row, i + lane));
+        *chunk = uint4{chunk->x & keep, chunk->y & keep, chunk->z & keep, chunk->w & keep};
+      }
   }
-  if (launch.problem.clipped != nullptr && clipped != 0)
-    atomicAdd(launch.problem.clipped + 3 * work.kv_head, static_cast<unsigned long long>(clipped));
+  if (lane >= passes) return;
+  const int row = first + lane * at_once;
+  const float factor = clip_factor(mine, launch.problem.clip_q.value[work.kv_head], launch.problem.head_dim);
+  reinterpret_cast<float*>(shared + Plan::scales)[row] = __fmul_rz(factor, launch.score_scale);
+  if (launch.problem.clipped != nullptr && factor < 1 && work.first_row + row < work.queries)
+    atomicAdd(launch.problem.clipped + 3 * work.kv_head, 1ull);
 }
 
 /// q k of the warp's rows and the tile's keys. `query` and `key` are the lane's rows of their first matrices.
@@ -134,13 +137,15 @@ __device__ __forceinline__ void hide_scores(Scores<Plan>& s, const Mask& mask, i
   for (int g = 0; g < Plan::groups; ++g)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int begin = mask.begin(row + 16 * g + 8 * half) - key;
-      const int end = mask.end(row + 16 * g + 8 * half) - key;
+      const int begin = mask.begin(row + 16 * g + 8 * half);
+      const auto count = static_cast<std::uint32_t>(max(mask.end(row + 16 * g + 8 * half) - begin, 0));
 #pragma unroll
       for (int n = 0; n < Plan::keys / 8; ++n)
 #pragma unroll
         for (int i = 0; i < 2; ++i)
-          if (8 * n + i < begin || 8 * n + i >= end) s[g][n][2 * half + i] = __int_as_float(0xff800000);
+          // Keys before the first one wrap to huge numbers.
+          if (static_cast<std::uint32_t>(key + 8 * n + i - begin) >= count)
+            s[g][n][2 * half + i] = __int_as_float(0xff800000);
     }
 }
 

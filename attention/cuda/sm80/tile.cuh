@@ -141,11 +141,12 @@ struct TileCopy {
     // at_once is a multiple of 8: all rows of a thread are mixed alike.
     const std::uint32_t to = tile + Rows::offset(thread / Rows::span, chunk);
     if (!aligned) return by_element<count>(tile, first, end, wanted);
+    // Rows that are not taken have an address too, which nothing is read from.
+    const T* from = first_row + (first + thread / Rows::span) * row_stride + chunk * 8;
 #pragma unroll
-    for (int pass = 0; pass < count / at_once; ++pass) {
+    for (int pass = 0; pass < count / at_once; ++pass, from += at_once * row_stride) {
       const int row = thread / Rows::span + pass * at_once;
       const bool take = first + row < end && wanted(row);
-      const T* const from = first_row + (take ? (first + row) * row_stride : 0) + chunk * 8;
 #pragma unroll
       for (int i = 0; i < head_dim / 8 / Rows::span; ++i)
         copy_16(to + static_cast<std::uint32_t>(pass * at_once * Rows::bytes + i * Rows::span * 16),

@@ -1,6 +1,6 @@
 """dp_attention on a CUDA device: values, noise, torch.compile and CUDA graphs.
 
-    DPFLASH_LIBRARY=build/cuda/bindings_c/libdpflash.so PYTHONPATH=bindings_c/python python -m pytest tests/gpu/torch_attention.py
+    DPFLASH_LIBRARY=build/cuda/bindings_c/libdpflash.so PYTHONPATH=bindings_c/python python tests/gpu/torch_attention.py
 
 Skipped, with the reason, without PyTorch, a device, or the CUDA parts of the library.
 """
@@ -8,6 +8,9 @@ Skipped, with the reason, without PyTorch, a device, or the CUDA parts of the li
 import math
 
 import pytest
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main(["-q", "-rs", __file__]))
 
 torch = pytest.importorskip("torch", reason="SKIPPED: PyTorch is not installed")
 
@@ -258,7 +261,3 @@ def test_bad_calls_are_named():
     ]:
         with pytest.raises(dpflash.UnusableInput, match=named):
             dp_attention(*tensors, **{**CLIPS, "noise_std": 1.0, **options})
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main(["-q", __file__]))

@@ -123,6 +123,9 @@ def test_row_tables_are_followed():
     spread = (out - clean).double().pow(2).mean(dim=(0, 3)).sqrt().T
     torch.testing.assert_close(spread, table.double(), rtol=0.15, atol=1e-4)
     assert torch.equal(stats.sigma_table, table)
+    before = stats.mu
+    table.mul_(1e3)
+    assert stats.mu == before
     assert stats.sigma == (pytest.approx(1e-3), pytest.approx(1e-3))
 
 
@@ -214,7 +217,7 @@ def test_logs_count_what_ran():
         ({"noise_std": torch.zeros(4, 5)}, "sigma"),
         ({"noise_std": None}, "calibration"),
         ({"clip_q": 0}, "clip_q"),
-        ({"clip_v": [1.0, 1.0, 1.0]}, "C_v"),
+        ({"clip_v": [1.0, 1.0, 1.0]}, "clip_v"),
         ({"clip_v": math.inf}, "clip_v"),
         ({"unit": "word"}, "unit"),
         ({"scale": 0.0}, "scale"),

@@ -1,5 +1,8 @@
 """DPAttention against torch.nn.MultiheadAttention, and the cost of a model's layers."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -75,6 +78,20 @@ def test_compiled_models_are_counted():
     assert [event["count"] for event in model_plan(model)["events"]] == [2, 2]
 
 
+def test_copies_count_on_by_themselves():
+    calibration = dpflash.Calibration.gaussian_for(3, 1e-5, count=6)
+    model = TwoLayers(clip_q=1.0, clip_k=1.0, clip_v=1.0, calibration=calibration)
+    x = torch.randn(2, 5, 16)
+    with torch.no_grad():
+        model(x)
+        other = copy.deepcopy(model)
+        other(x)
+    assert [event["count"] for event in model_plan(model)["events"]] == [1, 1]
+    assert [event["count"] for event in model_plan(other)["events"]] == [2, 2]
+    again = pickle.loads(pickle.dumps(calibration))
+    assert again.noise_multiplier == calibration.noise_multiplier and again.count == 6
+
+
 def test_mixed_units_are_refused():
     model = nn.ModuleList(
         DPAttention(8, 1, clip_q=1, clip_k=1, clip_v=1, noise_std=1.0, unit=unit) for unit in ("token", "sequence")
@@ -106,3 +123,5 @@ def test_what_is_not_offered_is_refused():
         layer(x, x, x)
     with pytest.raises(dpflash.UnusableInput, match="num_heads"):
         DPAttention(8, 3, **WIDE)
+    with pytest.raises(dpflash.UnusableInput, match="add_bias_kv"):
+        DPAttention(8, 2, 0.1, add_bias_kv=True, **WIDE)

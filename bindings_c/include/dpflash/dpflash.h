@@ -313,8 +313,9 @@ DPF_API int dpf_attention_forward(const dpf_attention* attention, const dpf_atte
                                   const dpf_attention_noise* noise, const dpf_draws* draws, void* workspace,
                                   size_t workspace_bytes, void* cuda_stream);
 
-/* The same on the host, in the tensors' arithmetic: the definition that the kernels are held to, in plain loops. With
- * out NULL, noise and draws may be NULL: the clean answer alone. draws->steps must be NULL. */
+/* The same on the host, in the tensors' arithmetic: the definition that the kernels are held to, in plain loops. What
+ * that arithmetic rounds is in the noise's mu only if the shape's finite_precision says so. With out NULL, noise and
+ * draws may be NULL: the clean answer alone. draws->steps must be NULL. */
 DPF_API int dpf_attention_reference(const dpf_attention* attention, const dpf_attention_tensors* tensors,
                                     const dpf_attention_noise* noise, const dpf_draws* draws);
 

@@ -191,8 +191,17 @@ class Calibration:
         text = c.text_answer(c.library.dpf_calibration_certificate_json, self._handle.value)
         return json.loads(text)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = (self.noise_multiplier, self.delta, self.count, self.rate, self.adjacency)
+        return (_stated_again, arguments)
+
     def __repr__(self) -> str:
         return f"Calibration(noise_multiplier={self.noise_multiplier}, epsilon={self.epsilon}, delta={self.delta})"
+
+
+def _stated_again(noise_multiplier: float, delta: float, count: int, rate: float, adjacency: str) -> Calibration:
+    """A copy: the same noise, accounted again."""
+    return Calibration.gaussian_stated(noise_multiplier, delta, count=count, rate=rate, adjacency=adjacency)
 
 
 def sensitivity(shape: Document) -> dict[str, Any]:

@@ -26,10 +26,10 @@ def _refuse(field: str, value: Any, allowed: str) -> UnusableInput:
     return UnusableInput(f"{field}: {value} is not allowed; {allowed}")
 
 
-def clips(value: Clip, field: str) -> list[float]:
+def clips(value: Clip, field: str, kv_heads: int) -> list[float]:
     """A number, or one a kv head."""
     numbers = [float(value)] if isinstance(value, (int, float)) else [float(clip) for clip in value]
-    if not numbers or not all(math.isfinite(clip) and clip > 0 for clip in numbers):
+    if len(numbers) not in (1, kv_heads) or not all(math.isfinite(clip) and clip > 0 for clip in numbers):
         raise _refuse(field, value, "a finite number above 0, or one a kv head")
     return numbers
 
@@ -185,7 +185,12 @@ def dp_attention(
     table, per_head, multiplier = _noise(calibration, noise_std, heads, rows)
     start, graph = _draws(seed, offset)
     left, right = (-1, -1) if window is None else (int(window[0]), int(window[1]))
-    all_clips = (clips(clip_q, "clip_q"), clips(clip_k, "clip_k"), clips(clip_v, "clip_v"))
+    kv_heads = k.shape[-2]
+    all_clips = (clips(clip_q, "clip_q", kv_heads), clips(clip_k, "clip_k", kv_heads), clips(clip_v, "clip_v", kv_heads))
+    # The stats are read later: what the caller changes in the meantime must not change what they say.
+    table, cu_seqlens_q, cu_seqlens_k = (
+        None if tensor is None else tensor.detach().clone() for tensor in (table, cu_seqlens_q, cu_seqlens_k)
+    )
     out, lse, clean = op.attention(
         q, k, v, table, per_head, multiplier, ALLOCATIONS[allocation], *all_clips, causal, left, right, scale, softcap,
         unit, GENERATORS[generator], seed, start, graph, 0 if log is None else log.id, cu_seqlens_q, cu_seqlens_k, rows,

@@ -18,8 +18,8 @@ from .stats import PrivacyStats, ReleaseLog
 class DPAttention(nn.Module):
     """torch.nn.MultiheadAttention for inference, its heads' outputs noised before the output projection.
 
-    embed_dim, num_heads, bias, kdim, vdim, batch_first, device, dtype: as in MultiheadAttention, whose state_dict it
-    loads (trained with add_bias_kv and add_zero_attn off). There is no dropout. clip_q, clip_k, clip_v, calibration or
+    embed_dim to dtype are MultiheadAttention's, and its state_dict is loaded. dropout is not applied, as in evaluation;
+    add_bias_kv and add_zero_attn must be False. clip_q, clip_k, clip_v, calibration or
     noise_std, allocation, causal, window, softcap, unit: as in dp_attention; they act on the projected heads. label: the layer's name
     in plans; empty for one made from its place in the model.
 
@@ -33,7 +33,10 @@ class DPAttention(nn.Module):
         self,
         embed_dim: int,
         num_heads: int,
+        dropout: float = 0.0,
         bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
         kdim: Optional[int] = None,
         vdim: Optional[int] = None,
         batch_first: bool = False,
@@ -54,6 +57,9 @@ class DPAttention(nn.Module):
         label: str = "",
     ) -> None:
         super().__init__()
+        del dropout
+        if add_bias_kv or add_zero_attn:
+            raise UnusableInput("add_bias_kv: True is not allowed, nor is add_zero_attn; False")
         if num_heads <= 0 or embed_dim <= 0 or embed_dim % num_heads != 0:
             raise UnusableInput(f"num_heads: {num_heads} is not allowed; a divisor of embed_dim = {embed_dim}")
         self.embed_dim, self.num_heads, self.batch_first, self.label = embed_dim, num_heads, batch_first, label

@@ -98,6 +98,14 @@ class ReleaseLog:
         self.id = next(_log_ids)
         _logs[self.id] = self
 
+    def __getstate__(self) -> dict[Release, int]:
+        return self.releases()
+
+    def __setstate__(self, counts: dict[Release, int]) -> None:
+        # A copy counts on by itself.
+        self.__init__()  # type: ignore[misc]
+        self._counts.update(counts)
+
     def record(self, release: Release, count: int) -> None:
         with self._lock:
             self._counts[release] += count

@@ -157,7 +157,8 @@ TEST_CASE("unusable shapes exit with 2 and name the field") {
       {with("sigma", json::parse("[1,0]")), "sigma[1]: 0"},
       {with("finite_precision", "fp8"), "finite_precision: \"fp8\""},
       {with("finite_precision", json::parse(R"({"u_P":0,"eps_s":0})")), "finite_precision.eta_over_Cv: a missing"},
-      {with("finite_precision", json::parse(R"({"u_P":2,"eps_s":0,"eta_over_Cv":0})")), "finite_precision.u_P: 2"}};
+      {with("finite_precision", json::parse(R"({"u_P":0.26,"eps_s":0,"eta_over_Cv":0})")),
+       "finite_precision.u_P: 0.26"}};
   for (const auto& [shape, part] : cases) check_refused(ask(shape), part);
   json self = with("unit", "self-token");
   self["lengths"] = json::parse("[[5,4]]");

@@ -47,7 +47,7 @@ void check(const SensitivityQuestion& question) {
     throw UnusableInput("block_m", std::to_string(question.block), "an integer in [1, 2^28]");
   if (question.block > 1 && question.unit != Unit::token)
     throw UnusableInput("block_m", std::to_string(question.block), "1, or the unit token: others have no blocks");
-  check_range("finite_precision.u_P", question.precision.u_p, 1, "a number in [0, 1]");
+  check_range("finite_precision.u_P", question.precision.u_p, 0.25, "a number in [0, 0.25]");
   check_range("finite_precision.eps_s", question.precision.eps_s, 1000, "a number in [0, 1000]");
   check_range("finite_precision.eta_over_Cv", question.precision.eta_over_cv, 1000, "a number in [0, 1000]");
   for (std::size_t s = 0; s < question.shape.lengths.size() && question.unit == Unit::self_token; ++s) {
@@ -58,6 +58,16 @@ void check(const SensitivityQuestion& question) {
                           "with the unit self-token, at least as many keys as queries");
   }
   check_block_work(question);
+}
+
+/// Refuses what would take minutes: rows and keys of distinct sequences, for each distinct score bound.
+void check_scan_work(const SensitivityQuestion& question, std::size_t groups) {
+  constexpr double kMost = 0x1p32;
+  double work = 0;
+  for (const auto& [lengths, first, count] : analysis::distinct_lengths(question.shape))
+    work += static_cast<double>(lengths.queries + lengths.keys) * static_cast<double>(groups);
+  if (work > kMost)
+    throw UnusableInput("lengths", written(work) + " rows and keys, times distinct score bounds,", "at most 2^32");
 }
 
 std::vector<double> bounds_of(const SensitivityQuestion& question) {
@@ -98,6 +108,7 @@ Sensitivity::Sensitivity(SensitivityQuestion question) : question_(std::move(que
   check(question_);
   score_bound_ = bounds_of(question_);
   const std::vector<HeadGroup> groups = analysis::group_heads(question_, score_bound_);
+  check_scan_work(question_, groups.size());
   const auto [unit, weights] = analysis::group_weights(question_, groups, {});
   const auto found = analysis::scan(question_, groups, weights);
   worst_ = found.worst;

@@ -29,6 +29,8 @@ std::string_view name_of(Allocation allocation);
 /// of a_ih^2 / sigma_ih^2, a_ih being how far row i of head h can move. The accountant's noise multiplier z is a
 /// Gaussian of sensitivity 1 and deviation z, hence mu = 1 / z for each release. Proof, and why the two neighbours
 /// count as one record more or less: docs/math/attention-sensitivity.md, sections 5 and 7.
+///
+/// For the output of a kernel the analysis must hold its arithmetic: question().precision = kernel_precision(...).
 class NoiseTable {
  public:
   /// The table of one release of `calibration`'s event. The verified mu() is at most 1 / noise_multiplier, in the

@@ -29,7 +29,7 @@ Unit parse_unit(std::string_view name, const std::string& field = "unit");
 /// Zeros: none. A row then moves by at most a' + 2 eta, where a' has C_v (1 + u_p) (1 + 2^-23) for C_v and B + eps_s
 /// for B; eta = eta_over_cv C_v is the part of the error that depends on the whole row.
 struct FinitePrecision {
-  double u_p = 0;          ///< relative error of a rounded probability times its clip factor; in [0, 1]
+  double u_p = 0;          ///< relative error of a rounded probability times its clip factor; in [0, 0.25]
   double eps_s = 0;        ///< absolute error of a score; in [0, 1000]
   double eta_over_cv = 0;  ///< absolute error of an output row over C_v; in [0, 1000]
 };

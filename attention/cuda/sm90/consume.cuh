@@ -7,26 +7,6 @@
 
 namespace dpflash::attention::cuda {
 
-/// Two numbers in 16 bits, toward zero, the first in the low half.
-template <bool f16>
-__device__ __forceinline__ std::uint32_t pack_toward_zero(float low, float high) {
-  std::uint32_t bits;
-  if constexpr (f16)
-    asm("cvt.rz.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-  else
-    asm("cvt.rz.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-  return bits;
-}
-template <bool f16>
-__device__ __forceinline__ std::uint32_t pack_nearest(float low, float high) {
-  std::uint32_t bits;
-  if constexpr (f16)
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-  else
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-  return bits;
-}
-
 /// Pairs of columns whose factors are fetched ahead of their use.
 inline constexpr int kFactorsAhead = 3;
 
@@ -44,31 +24,32 @@ __device__ __forceinline__ float capped(float e, float to_unit, float from_unit)
   return __fmul_rn(from_unit, __fmaf_rn(-2.0f, __fdividef(1.0f, __fadd_rn(t, 1.0f)), 1.0f));
 }
 
-/// Scores to exponentials times the clip factor of v, and their row sums without it.
+/// Scores to exponentials times the clip factor of v, and their row sums without it. `factors`: the thread's pairs of
+/// keys, eight keys apart; `scale` of its two rows.
 template <class T, bool masked, bool softcap>
-__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], const float4 (&first)[kFactorsAhead],
-                                             const float4* factors, const Limits& limits, const float (&scale)[2],
+__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], const uint2 (&first)[kFactorsAhead],
+                                             const uint2* factors, const Limits& limits, const float (&scale)[2],
                                              float (&sums)[2]) {
   [[maybe_unused]] const float to_unit = softcap ? __fdividef(2.0f, cap) : 0.0f;
   [[maybe_unused]] const float from_unit = __fmul_rn(cap, 1.44269504f);
-  float4 next[kFactorsAhead];
+  uint2 next[kFactorsAhead];
 #pragma unroll
   for (int j = 0; j < kFactorsAhead; ++j) next[j] = first[j];
 #pragma unroll
   for (int j = 0; j < T::keys / 8; ++j) {
-    const float4 f = next[j % kFactorsAhead];
+    const float2 f[2] = {both<true>(next[j % kFactorsAhead].x), both<true>(next[j % kFactorsAhead].y)};
     if (j + kFactorsAhead < T::keys / 8) next[j % kFactorsAhead] = factors[4 * (j + kFactorsAhead)];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int r = i / 2;
-      float e = __fmul_rn(__fmul_rn(s[4 * j + i], i % 2 == 0 ? f.x : f.y), scale[r]);
+      float e = __fmul_rn(__fmul_rn(s[4 * j + i], f[i % 2].x), scale[r]);
       if constexpr (softcap) e = capped(e, to_unit, from_unit);
       if constexpr (masked) {
         if (static_cast<unsigned>(8 * j + i % 2 - limits.low[r]) >= limits.count[r]) e = __int_as_float(0xff800000);
       }
       const float p = exp2_approximate(e);
       sums[r] = __fadd_rn(sums[r], p);
-      s[4 * j + i] = __fmul_rn(p, i % 2 == 0 ? f.z : f.w);
+      s[4 * j + i] = __fmul_rn(p, f[i % 2].y);
     }
   }
 }
@@ -80,26 +61,21 @@ __device__ __forceinline__ void query_factors(const LaunchNumbers& n, const Work
   const int thread = static_cast<int>(threadIdx.x % 128);
   const int row = 64 * warpgroup + thread / 2;
   const int half = thread % 2;
-  float sum = 0;
-  // A row is 8 chunks of 16 bytes a panel, swizzled by its number; two threads a row.
+  // A row is 8 chunks of 16 bytes a panel, swizzled; two threads a row.
+  constexpr int chunks = 4 * T::panels;
+  const auto chunk = [&](int i) {
+    return reinterpret_cast<uint4*>(q + i / 4 * (T::rows * 128) + row * 128 + ((4 * half + i % 4) ^ (row % 8)) * 16);
+  };
+  float part[4] = {};
 #pragma unroll
-  for (int p = 0; p < T::panels; ++p) {
-#pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      const int chunk = (4 * half + c) ^ (row % 8);
-      sum = __fadd_rn(sum,
-                      squares<f16>(*reinterpret_cast<const uint4*>(q + p * (T::rows * 128) + row * 128 + chunk * 16)));
-    }
-  }
+  for (int i = 0; i < chunks; ++i) part[i % 4] = squares<f16>(*chunk(i), part[i % 4]);
+  float sum = __fadd_rn(__fadd_rn(part[0], part[1]), __fadd_rn(part[2], part[3]));
   sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, 1));
   const int kv_head = w.head / n.group;
   const float factor = clip_factor(sum, n.clip_q.value[kv_head], T::width);
   if (factor == 0.0f) {
 #pragma unroll
-    for (int p = 0; p < T::panels; ++p)
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        *reinterpret_cast<uint4*>(q + p * (T::rows * 128) + row * 128 + (4 * half + c) * 16) = make_uint4(0, 0, 0, 0);
+    for (int i = 0; i < chunks; ++i) *chunk(i) = make_uint4(0, 0, 0, 0);
   }
   if (n.clipped != nullptr && half == 0 && factor < 1.0f && w.first + row < w.rows)
     atomicAdd(n.clipped + 3 * kv_head, 1ull);

@@ -1,4 +1,5 @@
-// Clip factors of rows: min(1, C / norm), rounded down; 0 for rows that count as zero.
+// Clip factors of rows: min(1, C / norm), rounded down; 0 for rows that count as zero. Those of keys and values are
+// kept as binary16, rounded down again: half the traffic of shared memory.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -20,132 +21,151 @@ __device__ __forceinline__ float clip_factor(float square, float clip, int width
   return fminf(1.0f, __fmul_rd(__fmul_rd(clip, rsqrt_approximate(square)), shrink));
 }
 
-/// The squares of eight elements, added up.
+/// Two numbers in 16 bits, toward zero, the first in the low half.
 template <bool f16>
-__device__ __forceinline__ float squares(uint4 bits) {
+__device__ __forceinline__ std::uint32_t pack_toward_zero(float low, float high) {
+  std::uint32_t bits;
+  if constexpr (f16)
+    asm("cvt.rz.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  else
+    asm("cvt.rz.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+template <bool f16>
+__device__ __forceinline__ std::uint32_t pack_nearest(float low, float high) {
+  std::uint32_t bits;
+  if constexpr (f16)
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  else
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+
+/// Two elements of a word, the low half first.
+template <bool f16>
+__device__ __forceinline__ float2 both(std::uint32_t word) {
+  if constexpr (f16)
+    return __half22float2(*reinterpret_cast<const __half2*>(&word));
+  else
+    return make_float2(__uint_as_float(word << 16), __uint_as_float(word & 0xffff0000u));
+}
+
+/// The squares of eight elements, added to a sum.
+template <bool f16>
+__device__ __forceinline__ float squares(uint4 bits, float sum) {
   const std::uint32_t words[4] = {bits.x, bits.y, bits.z, bits.w};
-  float sum = 0;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    float low;
-    float high;
-    if constexpr (f16) {
-      const float2 both = __half22float2(*reinterpret_cast<const __half2*>(&words[i]));
-      low = both.x;
-      high = both.y;
-    } else {
-      low = __uint_as_float(words[i] << 16);
-      high = __uint_as_float(words[i] & 0xffff0000u);
-    }
-    sum = __fmaf_rn(low, low, sum);
-    sum = __fmaf_rn(high, high, sum);
+  for (const std::uint32_t word : words) {
+    const float2 x = both<f16>(word);
+    sum = __fmaf_rn(x.x, x.x, sum);
+    sum = __fmaf_rn(x.y, x.y, sum);
   }
   return sum;
 }
 
-/// Factors of a chunk of rows of one tensor, by one warp.
-template <class T, bool f16>
-struct ChunkFactors {
-  static constexpr int lanes = T::width <= 64 ? 8 : T::width <= 128 ? 16 : 32;  ///< a row
-  static constexpr int rows_at_once = 32 / lanes;
-  static constexpr int loads = kChunkRows / rows_at_once;
-  static constexpr int at_once = loads < 8 ? loads : 8;
-
-  uint4 bits[at_once];
-
-  __device__ __forceinline__ static int column() { return static_cast<int>(threadIdx.x) % lanes; }
-  __device__ __forceinline__ static int row(int load) {
-    return load * rows_at_once + static_cast<int>(threadIdx.x) % 32 / lanes;
-  }
-  /// All loads at once: rows and columns outside of the tensor read one inside, and count as zero.
-  __device__ __forceinline__ void load(const char* base, std::int64_t row_bytes, int rows, int columns, int first) {
-    const char* const from = base + (column() * 8 < columns ? column() * 16 : 0);
-#pragma unroll
-    for (int u = 0; u < at_once; ++u) {
-      const char* const at = from + min(row(first + u), rows - 1) * row_bytes;
-      asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-                   : "=r"(bits[u].x), "=r"(bits[u].y), "=r"(bits[u].z), "=r"(bits[u].w)
-                   : "l"(at));
-    }
-    if (column() * 8 >= columns)
-      for (auto& b : bits) b = make_uint4(0, 0, 0, 0);
-  }
-  __device__ __forceinline__ unsigned finish(int rows, float clip, float* out, int first) {
-    unsigned cut = 0;
-#pragma unroll
-    for (int u = 0; u < at_once; ++u) {
-      const int r = row(first + u);
-      float sum = squares<f16>(bits[u]);
-#pragma unroll
-      for (int d = lanes / 2; d > 0; d /= 2) sum = __fadd_rn(sum, __shfl_xor_sync(0xffffffffu, sum, d));
-      const float factor = clip_factor(sum, clip, T::width);
-      if (column() == 0 && r < rows) {
-        out[2 * r] = factor;
-        cut += factor < 1.0f;
-      }
-    }
-    return cut;
-  }
-};
-
-/// A tensor's rows from (batch, head, row) on.
-__device__ __forceinline__ const char* rows_of(const View& x, std::int64_t batch, std::int64_t row, int head) {
+/// A row of a tensor.
+__device__ __forceinline__ const char* row_of(const View& x, std::int64_t batch, std::int64_t row, int head) {
   return static_cast<const char*>(x.data) + 2 * (batch * x.batch_stride + row * x.row_stride + head * x.head_stride);
 }
 
-/// Factors of chunk number `chunk` of all keys.
-template <class T, bool f16>
-__device__ __forceinline__ void factor_chunk(const LaunchNumbers& n, int chunk) {
-  using Factors = ChunkFactors<T, f16>;
-  const int plane = chunk / n.chunks;
-  const int row = (chunk - plane * n.chunks) * kChunkRows;
-  const int batch = plane / n.kv_heads;
-  const int head = plane - batch * n.kv_heads;
-  int keys = n.keys;
-  std::int64_t offset = 0;
-  float2* out = static_cast<float2*>(n.factors) + static_cast<std::int64_t>(plane) * n.keys;
-  if (n.cumulative_k != nullptr) {
-    offset = n.cumulative_k[batch];
-    keys = n.cumulative_k[batch + 1] - static_cast<int>(offset);
-    out = static_cast<float2*>(n.factors) + head * n.total_k + offset;
-  }
-  const int rows = min(kChunkRows, keys - row);
-  if (rows > 0) {
-    const int in_batch = n.cumulative_k != nullptr ? 0 : batch;
-    float* const to = reinterpret_cast<float*>(out + row);
-#pragma unroll 1
-    for (int tensor = 0; tensor < 2; ++tensor) {
-      const View& x = tensor == 0 ? n.k : n.v;
-      const float clip = tensor == 0 ? n.clip_k.value[head] : n.clip_v.value[head];
-      const char* const base = rows_of(x, in_batch, offset + row, head);
-      unsigned cut = 0;
+/// Rows of keys and values of one chunk: a lane has a row of each.
+struct Chunk {
+  const char* k;
+  const char* v;
+  std::uint32_t* out;  ///< where the lane's factors go
+  int head;
+  int plane;
+  bool inside;  ///< the lane's row exists; if not, its pointers are those of one that does
+  bool any;     ///< some row exists
+};
+
+__device__ __forceinline__ Chunk chunk_of(const LaunchNumbers& n, int number) {
+  Chunk c;
+  c.plane = number / n.chunks;
+  const int first = (number - c.plane * n.chunks) * kChunkRows;
+  const int batch = c.plane / n.kv_heads;
+  c.head = c.plane - batch * n.kv_heads;
+  const bool packed = n.cumulative_k != nullptr;
+  const std::int64_t offset = packed ? n.cumulative_k[batch] : 0;
+  const int keys = packed ? n.cumulative_k[batch + 1] - static_cast<int>(offset) : n.keys;
+  const int row = first + static_cast<int>(threadIdx.x % 32);
+  c.any = first < keys;
+  c.inside = row < keys;
+  const std::int64_t at = offset + (c.inside ? row : first);
+  c.k = row_of(n.k, packed ? 0 : batch, at, c.head);
+  c.v = row_of(n.v, packed ? 0 : batch, at, c.head);
+  c.out = static_cast<std::uint32_t*>(n.factors) + at +
+          (packed ? c.head * n.total_k : static_cast<std::int64_t>(c.plane) * n.keys);
+  return c;
+}
+
+/// Brings a chunk's rows near.
+template <class T>
+__device__ __forceinline__ void prefetch_chunk(const LaunchNumbers& n, int number) {
+  const Chunk c = chunk_of(n, number);
+  if (!c.any) return;
 #pragma unroll
-      for (int first = 0; first < Factors::loads; first += Factors::at_once) {
-        Factors some;
-        some.load(base, 2 * x.row_stride, rows, n.head_dim, first);
-        cut += some.finish(rows, clip, to + tensor, first);
+  for (int byte = 0; byte < 2 * T::width; byte += 128) {
+    if (byte >= 2 * n.head_dim) break;
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(c.k + byte));
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(c.v + byte));
+  }
+}
+
+/// The square of the norm of the lane's row.
+template <class T, bool f16>
+__device__ __forceinline__ float row_square(const char* row, int columns) {
+  constexpr int at_once = 8;
+  float sums[4] = {};
+#pragma unroll 1
+  for (int first = 0; first < columns / 8; first += at_once) {
+    uint4 bits[at_once];
+#pragma unroll
+    for (int u = 0; u < at_once; ++u)
+      bits[u] =
+          first + u < columns / 8 ? *reinterpret_cast<const uint4*>(row + 16 * (first + u)) : make_uint4(0, 0, 0, 0);
+#pragma unroll
+    for (int u = 0; u < at_once; ++u) sums[u % 4] = squares<f16>(bits[u], sums[u % 4]);
+  }
+  return __fadd_rn(__fadd_rn(sums[0], sums[1]), __fadd_rn(sums[2], sums[3]));
+}
+
+/// Factors of chunk number `number` of all keys.
+template <class T, bool f16>
+__device__ __forceinline__ void factor_chunk(const LaunchNumbers& n, int number) {
+  const Chunk c = chunk_of(n, number);
+  if (c.any) {
+    const float k = clip_factor(row_square<T, f16>(c.k, n.head_dim), n.clip_k.value[c.head], T::width);
+    const float v = clip_factor(row_square<T, f16>(c.v, n.head_dim), n.clip_v.value[c.head], T::width);
+    if (c.inside) *c.out = pack_toward_zero<true>(k, v);
+    if (n.clipped != nullptr) {
+      const int cut_k = __popc(__ballot_sync(0xffffffffu, c.inside && k < 1.0f));
+      const int cut_v = __popc(__ballot_sync(0xffffffffu, c.inside && v < 1.0f));
+      if (threadIdx.x % 32 == 0) {
+        atomicAdd(n.clipped + 3 * c.head + 1, static_cast<unsigned long long>(cut_k));
+        atomicAdd(n.clipped + 3 * c.head + 2, static_cast<unsigned long long>(cut_v));
       }
-      if (n.clipped != nullptr && cut != 0)
-        atomicAdd(n.clipped + 3 * head + 1 + tensor, static_cast<unsigned long long>(cut));
     }
   }
   __syncwarp();
-  if (threadIdx.x % 32 == 0) {
-    __threadfence();
-    add_release(n.ready + plane, 1);
-  }
+  if (threadIdx.x % 32 == 0) add_release(n.ready + c.plane, 1);
 }
 
 /// Takes chunks below `end` from a counter until there are none left. Chunks are in the order in which tiles need them;
 /// taking them one by one, blocks that are not running hold nothing back.
 template <class T, bool f16>
 __device__ __forceinline__ void factor_chunks(const LaunchNumbers& n, std::uint32_t* counter, int begin, int end) {
-  for (;;) {
-    int chunk = 0;
-    if (threadIdx.x % 32 == 0) chunk = begin + static_cast<int>(atomicAdd(counter, 1u));
-    chunk = __shfl_sync(0xffffffffu, chunk, 0);
-    if (chunk >= end) return;
-    factor_chunk<T, f16>(n, chunk);
+  const auto take = [&] {
+    int number = 0;
+    if (threadIdx.x % 32 == 0) number = begin + static_cast<int>(atomicAdd(counter, 1u));
+    number = __shfl_sync(0xffffffffu, number, 0);
+    if (number < end) prefetch_chunk<T>(n, number);
+    return number;
+  };
+  for (int number = take(); number < end;) {
+    const int following = take();
+    factor_chunk<T, f16>(n, number);
+    number = following;
   }
 }
 

@@ -24,7 +24,7 @@ std::int64_t planes_of(const Forward& problem) { return std::int64_t{problem.bat
 Workspace workspace_of(const Forward& problem) {
   const std::int64_t rows =
       problem.cumulative_k != nullptr ? problem.total_k * problem.kv_heads : planes_of(problem) * problem.keys;
-  return {align(4 * static_cast<std::size_t>(3 + planes_of(problem))), 8 * static_cast<std::size_t>(rows)};
+  return {align(4 * static_cast<std::size_t>(3 + planes_of(problem))), 4 * static_cast<std::size_t>(rows)};
 }
 
 int right_limit(const Forward& problem) {

@@ -103,6 +103,11 @@ __device__ __forceinline__ void produce(const LaunchNumbers& n, const CUtensorMa
                Keep::first);
     q_ring.next();
     const int following = static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u));
+    if (following < n.tiles) {
+      const Work next = work_of<T>(n, following);
+      for (int p = 0; p < T::panels; ++p)
+        prefetch_box(q_map, 64 * p, next.q_offset + next.first, next.head, n.cumulative_q != nullptr ? 0 : next.batch);
+    }
     if (w.begin < w.end) {
       load_k(w.begin);
       for (int tile = w.begin + 1; tile < w.end; ++tile) {
@@ -129,6 +134,7 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
       *reinterpret_cast<uint4*>(tile + (i / 8) * (T::keys * 128) + row * 128 + i % 8 * 16) = make_uint4(0, 0, 0, 0);
   };
   constexpr int each = (T::keys + 31) / 32;
+  constexpr std::uint32_t kMissing = 0x3c00;  // 1 and 0
   for (int t = reader.next(); t >= 0; t = reader.next()) {
     const Work w = work_of<T>(n, t);
     const int kv_head = w.head / n.group;
@@ -136,8 +142,8 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
     const std::uint32_t* const ready = n.ready + w.batch * n.kv_heads + kv_head;
     while (load_acquire(ready) < static_cast<std::uint32_t>(n.chunks)) __nanosleep(40);
     __syncwarp();
-    const float2* const factors =
-        static_cast<const float2*>(n.factors) +
+    const std::uint32_t* const factors =
+        static_cast<const std::uint32_t*>(n.factors) +
         (n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset
                                    : (static_cast<std::int64_t>(w.batch) * n.kv_heads + kv_head) * n.keys);
     const auto zero_rows = [&](char* to, const unsigned(&flags)[each]) {
@@ -156,26 +162,24 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
       v_ring.next();
     };
     for (int tile = w.begin; tile < w.end; ++tile) {
-      float2 f[each];
+      std::uint32_t f[each];
 #pragma unroll
       for (int i = 0; i < each; ++i) {
         const int row = 32 * i + lane;
         const int key = tile * T::keys + row;
-        f[i] = row < T::keys && key < w.keys ? factors[key] : make_float2(1.0f, 0.0f);
+        // Beyond the end: a key that is masked, a value that counts as zero.
+        f[i] = row < T::keys && key < w.keys ? factors[key] : kMissing;
       }
       b.factors_empty[factor_ring.place].wait(factor_ring.phase ^ 1);
-      float* const to = reinterpret_cast<float*>(shared + T::factors_at + factor_ring.place * T::factor_bytes);
+      auto* const to = reinterpret_cast<std::uint32_t*>(shared + T::factors_at + factor_ring.place * T::factor_bytes);
       unsigned zero_k[each];
 #pragma unroll
       for (int i = 0; i < each; ++i) {
         const int row = 32 * i + lane;
-        if (row < T::keys) {
-          to[row / 2 * 4 + row % 2] = f[i].x;
-          to[row / 2 * 4 + 2 + row % 2] = f[i].y;
-        }
-        zero_k[i] = __ballot_sync(0xffffffffu, f[i].x == 0.0f);
+        if (row < T::keys) to[row] = f[i];
+        zero_k[i] = __ballot_sync(0xffffffffu, (f[i] & 0xffffu) == 0);
         zero_v[0][i] = zero_v[1][i];
-        zero_v[1][i] = __ballot_sync(0xffffffffu, f[i].y == 0.0f && row < T::keys);
+        zero_v[1][i] = __ballot_sync(0xffffffffu, f[i] >> 16 == 0 && row < T::keys);
       }
       factor_ring.next();
       b.k_full[k_ring.place].wait(k_ring.phase);
@@ -368,11 +372,11 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
       for (int i = 0; i < T::keys / 16; ++i) o.template add<f16>(&p[4 * i], v, i * 2048);
       product_commit();
     };
-    const float4* f = nullptr;
-    float4 first[kFactorsAhead];
+    const uint2* f = nullptr;
+    uint2 first[kFactorsAhead];
     // The first factors are fetched while the scores are on their way.
     const auto fetch = [&] {
-      f = reinterpret_cast<const float4*>(shared + T::factors_at + factor_ring.place * T::factor_bytes) + lane % 4;
+      f = reinterpret_cast<const uint2*>(shared + T::factors_at + factor_ring.place * T::factor_bytes) + lane % 4;
 #pragma unroll
       for (int j = 0; j < kFactorsAhead; ++j) first[j] = f[4 * j];
     };
@@ -475,7 +479,7 @@ __global__ void __launch_bounds__(T::threads, 1)
   factor_chunks<T, f16>(n, n.counters + 1, 0, n.first_chunks);
   __syncthreads();
   if (warp < 4) {
-    fewer_registers<40>();
+    fewer_registers<56>();
     if (warp == 0) {
       if (threadIdx.x == 0) produce<T>(n, &q_map, &k_map, &v_map, shared, b);
     } else if (warp == 1) {
@@ -487,7 +491,7 @@ __global__ void __launch_bounds__(T::threads, 1)
     fewer_registers<40>();
     draw_ahead<T>(n, run, shared, b);
   } else {
-    more_registers<216>();
+    more_registers<208>();
     consume<T, f16, softcap>(n, run, shared, b, warp / 4 - 2);
   }
 }

@@ -10,7 +10,7 @@
 namespace dpflash::attention::cuda {
 
 /// Rows of keys whose clip factors a warp computes at once.
-inline constexpr int kChunkRows = 16;
+inline constexpr int kChunkRows = 32;
 
 /// What the kernel reads beside its tensors; a parameter of the launch.
 struct LaunchNumbers {
@@ -40,7 +40,7 @@ struct LaunchNumbers {
   float scale_log2;  ///< scale log2(e)
   float softcap;
   const float* sigma_rows;
-  void* factors;            ///< b and c of every row of keys: [batch, kv_heads, keys] or [kv_heads, total_k]
+  void* factors;            ///< b and c of every row of keys, binary16: [batch, kv_heads, keys] or [kv_heads, total_k]
   std::uint32_t* counters;  ///< tiles taken, chunks taken of the first and of the others
   std::uint32_t* ready;     ///< chunks done, a sequence and kv head
   unsigned long long* clipped;

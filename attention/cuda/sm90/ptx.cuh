@@ -61,6 +61,13 @@ __device__ __forceinline__ void copy_box(void* to, const CUtensorMap* from, Barr
       : "memory");
 }
 
+/// The same box into the second-level cache only.
+__device__ __forceinline__ void prefetch_box(const CUtensorMap* from, int column, int row, int head, int batch) {
+  asm volatile("cp.async.bulk.prefetch.tensor.4d.L2.global [%0, {%1, %2, %3, %4}];" ::"l"(from), "r"(column), "r"(row),
+               "r"(head), "r"(batch)
+               : "memory");
+}
+
 /// Named barriers of some warps: ids 1 to 15; `threads` counts those that wait and those that only arrive.
 __device__ __forceinline__ void wait_named(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");

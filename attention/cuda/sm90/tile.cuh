@@ -22,7 +22,7 @@ struct Tile {
   static constexpr int q_bytes = panels * rows * 128;
   static constexpr int kv_bytes = panels * keys * 128;
   static constexpr int noise_bytes = drawn * (rows / 16) * 2048;
-  static constexpr int factor_bytes = keys * 8;
+  static constexpr int factor_bytes = keys * 4;
   static constexpr int k_at = q_bytes;
   static constexpr int v_at = k_at + stages * kv_bytes;
   static constexpr int noise_at = v_at + stages * kv_bytes;

@@ -18,8 +18,8 @@
 ///   out_id   = clean_id + sigma_i z_id, one fused multiply-add
 ///
 /// - The factor is below C / |x| by what a norm and a quotient in binary32 may be off, so that a clipped row is inside
-///   the ball whoever computes it, and the sensitivity holds for exactly C (docs/math, attention). A row is *clipped*
-///   when its factor is below 1 or when it is taken as 0; a row of zeros is not.
+///   the ball whoever computes it, and the sensitivity holds for C (docs/math/attention-sensitivity.md). A row is
+///   *clipped* when its factor is below 1 or when it is taken as 0; a row of zeros is not.
 /// - A row that is taken as zero goes on taking part: as a key it has score 0, as a value it is a 0 among the averaged.
 ///   What a broken record does to others is bounded as for any other record.
 /// - There is no row maximum: scores are bounded by B = |scale| C_q C_k, p_ij is a function of q_i and k_j alone, and

@@ -1,4 +1,4 @@
-// Tensors with more than 2^31 elements between their first and last: nothing is addressed in 32 bits.
+// How tensors are addressed: strides that pass 2^31 elements, and strides of 0.
 #include <cuda_runtime_api.h>
 
 #include "attention_cases.hpp"
@@ -120,6 +120,42 @@ TEST_CASE("strides that pass 2^31 elements give what small strides give") {
       stream.synchronise();
       CHECK(gather(n, far, out, stream) == expected);
       t = near;
+    }
+  }
+}
+
+TEST_CASE("keys and values that all sequences share are read where they are") {
+  const gpu::Stream stream;
+  for (const Element element : {Element::bf16, Element::f16}) {
+    ReferenceOptions o;
+    o.shape.lengths.assign(3, {33, 150});
+    o.shape.heads = 4;
+    o.shape.kv_heads = 2;
+    o.clips = {{2.0}, {2.0}, {1.0}};
+    Problem<double> p(o, 1, 3);
+    round_inputs(p, element);
+    // Every sequence's keys are the first one's; so the strides may say.
+    for (Rows<double>* rows : {&p.k, &p.v})
+      for (std::int64_t b = 1; b < 3; ++b) std::copy_n(rows->row(0, 0), 150 * 2 * 64, rows->row(b * 150, 0));
+    const DeviceNoise noise = DeviceNoise::stated(std::vector<float>(4, 0.5f));
+    for (const Path path : kPaths) {
+      DeviceProblem device(p, element, Layout::rows_first, stream);
+      if (const std::string why = device.refusal(path); !why.empty()) {
+        report_refusal(path, why);
+        continue;
+      }
+      CAPTURE(name_of(path));
+      auto draws = source(Generator::philox);
+      device.run(path, noise, {draws, dpflash::noise::Position{1, 1, 0}}, stream);
+      const std::vector<std::uint16_t> copied = device.out(stream);
+      device.tensors().k.batch_stride = device.tensors().v.batch_stride = 0;
+      if (const std::string why = device.refusal(path); !why.empty()) {
+        report_refusal(path, why);
+        continue;
+      }
+      auto same = source(Generator::philox);
+      device.run(path, noise, {same, dpflash::noise::Position{1, 1, 0}}, stream);
+      CHECK(device.out(stream) == copied);
     }
   }
 }

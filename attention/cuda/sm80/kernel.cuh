@@ -130,22 +130,29 @@ __device__ __forceinline__ void scale_scores(Scores<Plan>& s, const float (&scal
   }
 }
 
+/// How many of a lane's keys in a tile, 8 n and 8 n + 1, are below x.
+__device__ __forceinline__ int keys_below(int x) {
+  const int inside = min(max(x, 0), 64);
+  return inside / 8 * 2 + min(inside % 8, 2);
+}
+
 /// -infinity where a row does not see a key; `row` and `key` are the lane's first.
 template <class Plan>
 __device__ __forceinline__ void hide_scores(Scores<Plan>& s, const Mask& mask, int row, int key) {
+  static_assert(Plan::keys == 64);
 #pragma unroll
   for (int g = 0; g < Plan::groups; ++g)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int begin = mask.begin(row + 16 * g + 8 * half);
-      const auto count = static_cast<std::uint32_t>(max(mask.end(row + 16 * g + 8 * half) - begin, 0));
+      // A bit a key: compared one by one the keys would fill the predicate registers.
+      const int i = row + 16 * g + 8 * half;
+      const std::uint32_t seen =
+          ((1u << keys_below(mask.end(i) - key)) - 1) & ~((1u << keys_below(mask.begin(i) - key)) - 1);
 #pragma unroll
       for (int n = 0; n < Plan::keys / 8; ++n)
 #pragma unroll
-        for (int i = 0; i < 2; ++i)
-          // Keys before the first one wrap to huge numbers.
-          if (static_cast<std::uint32_t>(key + 8 * n + i - begin) >= count)
-            s[g][n][2 * half + i] = __int_as_float(0xff800000);
+        for (int c = 0; c < 2; ++c)
+          if ((seen >> (2 * n + c) & 1) == 0) s[g][n][2 * half + c] = __int_as_float(0xff800000);
     }
 }
 

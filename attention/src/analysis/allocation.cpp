@@ -63,6 +63,12 @@ std::vector<double> optimal_sigma(const Sensitivity& analysis, std::int64_t rows
   const double largest = *std::max_element(question.clips.v.begin(), question.clips.v.end());
   for (double& c : relative.clips.v) c /= largest;
   const std::vector<HeadGroup> groups = groups_of(analysis);
+  std::int64_t unknowns = 0;
+  for (const auto& distinct : analysis::distinct_lengths(question.shape))
+    unknowns += (distinct.lengths.queries + distinct.lengths.keys) * static_cast<std::int64_t>(groups.size());
+  if (unknowns > kMaxEntries)
+    throw UnusableInput("allocation", "optimal with " + std::to_string(unknowns) + " rows and keys of distinct lengths",
+                        "at most 2^26, or uniform or per-head");
   const analysis::RowProblem problem = analysis::row_problem(relative, groups);
   analysis::Start start{.per_group = {}, .sequence = 0, .place = std::max<std::int64_t>(analysis.worst().position, 0)};
   for (const HeadGroup& group : groups)

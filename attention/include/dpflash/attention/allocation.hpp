@@ -47,7 +47,8 @@ class NoiseTable {
   /// several lengths share the table: row i of each has sigma of row i.
   ///
   /// Throws UnusableInput for another calibration, scales that are not normal floats, and `optimal` with more than 2^26
-  /// entries. Cost: some 10 ms for 10^4 rows; up to a second where the problem is solved iteratively.
+  /// entries, or rows and keys of distinct lengths. Cost: some 10 ms for 10^4 rows; up to a second where the problem is
+  /// solved iteratively.
   NoiseTable(const Sensitivity& analysis, const noise::Calibration& calibration,
              Allocation allocation = Allocation::optimal);
 

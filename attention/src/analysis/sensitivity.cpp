@@ -62,12 +62,12 @@ void check(const SensitivityQuestion& question) {
 
 /// Refuses what would take minutes: rows and keys of distinct sequences, for each distinct score bound.
 void check_scan_work(const SensitivityQuestion& question, std::size_t groups) {
-  constexpr double kMost = 0x1p32;
+  constexpr double kMost = 0x1p30;
   double work = 0;
   for (const auto& [lengths, first, count] : analysis::distinct_lengths(question.shape))
     work += static_cast<double>(lengths.queries + lengths.keys) * static_cast<double>(groups);
   if (work > kMost)
-    throw UnusableInput("lengths", written(work) + " rows and keys, times distinct score bounds,", "at most 2^32");
+    throw UnusableInput("lengths", written(work) + " rows and keys, times distinct score bounds,", "at most 2^30");
 }
 
 std::vector<double> bounds_of(const SensitivityQuestion& question) {

@@ -79,8 +79,9 @@ class Sensitivity {
  public:
   /// Throws UnusableInput naming the field: what shape.hpp and the members above do not allow; a block with a unit
   /// other than token; self-token with more queries than keys (a query without a key has no position); blocks under a
-  /// left window with more than 2^29 (row, overlap) pairs. Cost: O(queries + keys) for each distinct sequence and each
-  /// distinct score bound, 10^6 rows in some 10 ms; blocks under a left window O(queries block + keys).
+  /// left window with more than 2^29 (row, overlap) pairs; more than 2^30 rows and keys of distinct sequences, times
+  /// distinct score bounds. Cost: O(queries + keys) for each distinct sequence and each distinct score bound, 10^6 rows
+  /// in some 10 ms; blocks under a left window O(queries block + keys).
   explicit Sensitivity(SensitivityQuestion question);
 
   [[nodiscard]] const SensitivityQuestion& question() const noexcept { return question_; }

@@ -81,7 +81,7 @@ class Sensitivity {
   /// other than token; self-token with more queries than keys (a query without a key has no position); blocks under a
   /// left window with more than 2^29 (row, overlap) pairs; more than 2^30 rows and keys of distinct sequences, times
   /// distinct score bounds. Cost: O(queries + keys) for each distinct sequence and each distinct score bound, 10^6 rows
-  /// in some 10 ms; blocks under a left window O(queries block + keys).
+  /// in some 0.2 s; blocks under a left window O(queries block + keys).
   explicit Sensitivity(SensitivityQuestion question);
 
   [[nodiscard]] const SensitivityQuestion& question() const noexcept { return question_; }

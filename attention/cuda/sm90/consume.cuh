@@ -1,9 +1,9 @@
 // What a warpgroup does with its 64 rows: scores, exponentials, values, and the noisy answer.
 #pragma once
 
-#include "sm90/factors.cuh"
-#include "sm90/noise.cuh"
-#include "sm90/products.cuh"
+#include "cuda/sm90/factors.cuh"
+#include "cuda/sm90/noise.cuh"
+#include "cuda/sm90/products.cuh"
 
 namespace dpflash::attention::cuda {
 

@@ -5,8 +5,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "sm90/ptx.cuh"
-#include "sm90/tile.cuh"
+#include "cuda/sm90/ptx.cuh"
+#include "cuda/sm90/tile.cuh"
 
 namespace dpflash::attention::cuda {
 
@@ -151,9 +151,19 @@ __device__ __forceinline__ void factor_chunk(const LaunchNumbers& n, int number)
   if (threadIdx.x % 32 == 0) add_release(n.ready + c.plane, 1);
 }
 
+/// Until tiles have come near a chunk: computed all at once, factors would push from the cache what tiles read now.
+__device__ __forceinline__ void wait_for_turn(const LaunchNumbers& n, int number) {
+  const int plane = number / n.chunks;
+  for (;;) {
+    const int taken = static_cast<int>(load_relaxed(n.counters));
+    if (plane * n.group * n.q_tiles <= taken + 2 * static_cast<int>(gridDim.x) + n.q_tiles * n.group) return;
+    __nanosleep(500);
+  }
+}
+
 /// Takes chunks below `end` from a counter until there are none left. Chunks are in the order in which tiles need them;
 /// taking them one by one, blocks that are not running hold nothing back.
-template <class T, bool f16>
+template <class T, bool f16, bool paced>
 __device__ __forceinline__ void factor_chunks(const LaunchNumbers& n, std::uint32_t* counter, int begin, int end) {
   const auto take = [&] {
     int number = 0;
@@ -164,6 +174,7 @@ __device__ __forceinline__ void factor_chunks(const LaunchNumbers& n, std::uint3
   };
   for (int number = take(); number < end;) {
     const int following = take();
+    if (paced) wait_for_turn(n, number);
     factor_chunk<T, f16>(n, number);
     number = following;
   }

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
+#include "cuda/sm90/launch.hpp"
+#include "cuda/sm90/maps.hpp"
 #include "dpflash/gpu/error.hpp"
 #include "draw/chacha.hpp"
 #include "draw/philox.hpp"
-#include "sm90/launch.hpp"
-#include "sm90/maps.hpp"
 
 namespace dpflash::attention::cuda {
 namespace {
@@ -99,7 +100,12 @@ bool takes_sm90(const Forward& problem) {
     return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && view.row_stride % 8 == 0 &&
            view.head_stride % 8 == 0 && view.batch_stride % 8 == 0;
   };
-  return problem.head_dim <= 256 && problem.head_dim % 8 == 0 && takes_view(problem.q, problem, true) &&
+  const auto counted = [](std::int64_t planes, std::int64_t rows) {
+    return planes * ((rows + 63) / 64) < std::numeric_limits<std::int32_t>::max();
+  };
+  return problem.head_dim <= 256 && problem.head_dim % 8 == 0 &&
+         counted(planes_of(problem), 2 * std::int64_t{problem.keys}) &&
+         counted(std::int64_t{problem.batch} * problem.heads, problem.rows) && takes_view(problem.q, problem, true) &&
          takes_view(problem.k, problem, false) && takes_view(problem.v, problem, false) && writes(problem.out) &&
          (problem.clean.data == nullptr || writes(problem.clean));
 }

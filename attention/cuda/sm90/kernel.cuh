@@ -1,9 +1,9 @@
-// Attention on Hopper: one warpgroup brings tiles and factors, one draws noise, two compute.
+// Attention on Hopper: one warpgroup brings tiles and factors, two compute.
 #pragma once
 
 #include <utility>
 
-#include "sm90/consume.cuh"
+#include "cuda/sm90/consume.cuh"
 
 namespace dpflash::attention::cuda {
 
@@ -18,8 +18,6 @@ struct Barriers {
   Barrier v_ready[T::stages];
   Barrier v_empty[T::stages];
   Barrier factors_empty[2];
-  Barrier noise_full;
-  Barrier noise_empty;
   Barrier work_full[2];
   Barrier work_empty[2];
   int work[2];
@@ -193,25 +191,6 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
   }
 }
 
-/// Four warps: noise, one tile ahead of those who need it.
-template <class T, class Source>
-__device__ __forceinline__ void draw_ahead(const LaunchNumbers& n, const Run<Source>& run, char* shared,
-                                           Barriers<T>& b) {
-  WorkReader<T> reader{&b, {}};
-  float fault;
-  const std::uint32_t step = step_of(run, fault);
-  unsigned phase = 0;
-  for (int t = reader.next(); t >= 0; t = reader.next()) {
-    if constexpr (T::drawn > 0) {
-      const Work w = work_of<T>(n, t);
-      b.noise_empty.wait(phase ^ 1);
-      draw_tile<T>(run, n, w, step, reinterpret_cast<float*>(shared + T::noise_at));
-      b.noise_full.arrive();
-      phase ^= 1;
-    }
-  }
-}
-
 /// A warpgroup's accumulators of the answer: columns below 128, and those above.
 template <class T>
 struct Answer {
@@ -248,41 +227,27 @@ struct Ending {
 /// Columns 32 c to 32 c + 31 of the answer.
 template <class T, bool f16, int c, class Source>
 __device__ __forceinline__ void finish_block(const LaunchNumbers& n, const Run<Source>& run, const Work& w,
-                                             const Ending& end, const Answer<T>& o, const float* noise, int row_block,
-                                             std::uint32_t step) {
+                                             const Ending& end, const Answer<T>& o, int row_block, std::uint32_t step) {
   constexpr int eighths = T::width / 8 - 4 * c < 4 ? T::width / 8 - 4 * c : 4;
   const std::uint32_t lane = threadIdx.x % 32;
   float x[16] = {};
 #pragma unroll
   for (int i = 0; i < 4 * eighths; ++i) x[i] = __fmul_rn(o.at(16 * c + i), end.inverse[i / 2 % 2]);
   if (n.clean.data != nullptr) store_block<f16>(n.clean, n, w, end.row, c, x);
-  if constexpr (c < T::drawn) {
-    const float4* const from = reinterpret_cast<const float4*>(noise) + (row_block * T::drawn + c) * 128 + lane;
+  float z[16];
+  block_draws(
+      run,
+      draw::attention_group(plane_of(n, w), static_cast<unsigned>(w.first / 16 + row_block), static_cast<unsigned>(c)),
+      lane, step, z);
 #pragma unroll
-    for (int q = 0; q < eighths; ++q) {
-      const float4 z = from[32 * q];
-      x[4 * q] = __fmaf_rn(end.sigma[0], z.x, x[4 * q]);
-      x[4 * q + 1] = __fmaf_rn(end.sigma[0], z.y, x[4 * q + 1]);
-      x[4 * q + 2] = __fmaf_rn(end.sigma[1], z.z, x[4 * q + 2]);
-      x[4 * q + 3] = __fmaf_rn(end.sigma[1], z.w, x[4 * q + 3]);
-    }
-  } else {
-    float z[16];
-    block_draws(run,
-                draw::attention_group(plane_of(n, w), static_cast<unsigned>(w.first / 16 + row_block),
-                                      static_cast<unsigned>(c)),
-                lane, step, z);
-#pragma unroll
-    for (int i = 0; i < 16; ++i) x[i] = __fmaf_rn(end.sigma[i / 2 % 2], z[i], x[i]);
-  }
+  for (int i = 0; i < 16; ++i) x[i] = __fmaf_rn(end.sigma[i / 2 % 2], z[i], x[i]);
   store_block<f16>(n.out, n, w, end.row, c, x);
 }
 
 /// Output, clean output and log of the sum of a finished tile.
 template <class T, bool f16, class Source>
 __device__ __forceinline__ void finish(const LaunchNumbers& n, const Run<Source>& run, const Work& w, float (&sums)[2],
-                                       const Answer<T>& o, const char* shared, Barriers<T>& b, int warpgroup,
-                                       unsigned noise_phase) {
+                                       const Answer<T>& o, int warpgroup) {
   const std::uint32_t lane = threadIdx.x % 32;
   const int row_block = 4 * warpgroup + static_cast<int>(threadIdx.x / 32 % 4);
   float fault;
@@ -307,16 +272,10 @@ __device__ __forceinline__ void finish(const LaunchNumbers& n, const Run<Source>
       n.lse[at + end.row[r]] = logf(sum);
     }
   }
-  if constexpr (T::drawn > 0) b.noise_full.wait(noise_phase);
-  const float* const noise = reinterpret_cast<const float*>(shared + T::noise_at);
   [&]<int... c>(std::integer_sequence<int, c...>) {
-    (finish_block<T, f16, c>(n, run, w, end, o, noise, row_block, step), ...);
+    (finish_block<T, f16, c>(n, run, w, end, o, row_block, step), ...);
   }
   (std::make_integer_sequence<int, T::column_blocks>{});
-  if constexpr (T::drawn > 0) {
-    __syncwarp();
-    if (lane == 0) b.noise_empty.arrive();
-  }
 }
 
 /// A warpgroup's share of all tiles.
@@ -330,7 +289,6 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
   Ring<T::stages> k_ring;
   Ring<T::stages> v_ring;
   Ring<2> factor_ring;
-  unsigned noise_phase = 0;
   const Operand q_operand{shared_address(shared) + static_cast<std::uint32_t>(warpgroup) * 8192, 16};
   const std::uint32_t k_at = shared_address(shared + T::k_at);
   const std::uint32_t v_at = shared_address(shared + T::v_at);
@@ -440,8 +398,7 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
     } else {
       leave(b.q_empty);
     }
-    finish<T, f16>(n, run, work_of<T>(n, opaque(t)), sums, o, shared, b, warpgroup, noise_phase);
-    noise_phase ^= 1;
+    finish<T, f16>(n, run, work_of<T>(n, opaque(t)), sums, o, warpgroup);
   }
 }
 
@@ -450,9 +407,10 @@ __global__ void __launch_bounds__(T::threads, 1)
     attention_kernel(const __grid_constant__ CUtensorMap q_map, const __grid_constant__ CUtensorMap k_map,
                      const __grid_constant__ CUtensorMap v_map, const __grid_constant__ LaunchNumbers n,
                      const __grid_constant__ Run<Source> run) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
   extern __shared__ __align__(1024) char shared[];
   Barriers<T>& b = *reinterpret_cast<Barriers<T>*>(shared + T::barriers_at);
-  static_assert(sizeof(Barriers<T>) <= 256);
+  static_assert(sizeof(Barriers<T>) <= 320);
   const int warp = static_cast<int>(threadIdx.x / 32);
   if (threadIdx.x == 0) {
     constexpr int consumers = 4 * T::groups;
@@ -469,14 +427,12 @@ __global__ void __launch_bounds__(T::threads, 1)
     for (int i = 0; i < 2; ++i) {
       b.factors_empty[i].init(consumers);
       b.work_full[i].init(1);
-      b.work_empty[i].init(consumers + 4 + 1);
+      b.work_empty[i].init(consumers + 1);
     }
-    b.noise_full.init(128);
-    b.noise_empty.init(consumers);
     fence_barrier_init();
   }
   // What the first tiles need, by all warps; the rest behind the products.
-  factor_chunks<T, f16>(n, n.counters + 1, 0, n.first_chunks);
+  factor_chunks<T, f16, false>(n, n.counters + 1, 0, n.first_chunks);
   __syncthreads();
   if (warp < 4) {
     fewer_registers<56>();
@@ -485,15 +441,15 @@ __global__ void __launch_bounds__(T::threads, 1)
     } else if (warp == 1) {
       prepare<T>(n, shared, b);
     } else {
-      factor_chunks<T, f16>(n, n.counters + 2, n.first_chunks, n.all_chunks);
+      factor_chunks<T, f16, true>(n, n.counters + 2, n.first_chunks, n.all_chunks);
     }
-  } else if (warp < 8) {
-    fewer_registers<40>();
-    draw_ahead<T>(n, run, shared, b);
   } else {
-    more_registers<208>();
-    consume<T, f16, softcap>(n, run, shared, b, warp / 4 - 2);
+    more_registers<224>();
+    consume<T, f16, softcap>(n, run, shared, b, warp / 4 - 1);
   }
+#else
+  __trap();  // Built for other devices: forward() does not come here.
+#endif
 }
 
 }  // namespace dpflash::attention::cuda

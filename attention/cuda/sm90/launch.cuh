@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cuda/sm90/kernel.cuh"
+#include "cuda/sm90/launch.hpp"
+#include "cuda/sm90/maps.hpp"
 #include "dpflash/gpu/error.hpp"
-#include "sm90/kernel.cuh"
-#include "sm90/launch.hpp"
-#include "sm90/maps.hpp"
 
 namespace dpflash::attention::cuda {
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "forward.hpp"
+#include "cuda/forward.hpp"
 
 namespace dpflash::attention::cuda {
 

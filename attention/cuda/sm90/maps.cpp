@@ -1,4 +1,4 @@
-#include "sm90/maps.hpp"
+#include "cuda/sm90/maps.hpp"
 
 #include <cuda_runtime_api.h>
 

@@ -3,7 +3,7 @@
 
 #include <cuda.h>
 
-#include "forward.hpp"
+#include "cuda/forward.hpp"
 
 namespace dpflash::attention::cuda {
 

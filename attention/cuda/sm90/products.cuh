@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "sm90/ptx.cuh"
+#include "cuda/sm90/ptx.cuh"
 
 namespace dpflash::attention::cuda {
 

@@ -1,34 +1,31 @@
 // Sizes of the Hopper kernel, and which keys a tile of queries meets.
 #pragma once
 
-#include "sm90/launch.hpp"
+#include "cuda/sm90/launch.hpp"
 
 namespace dpflash::attention::cuda {
 
 /// One kernel: head dimension up to `width` (a multiple of 16), `keys` a tile, `stages` tiles of K and of V on their
-/// way, `drawn` column blocks of noise drawn ahead.
-template <int width_, int keys_, int stages_, int drawn_>
+/// way.
+template <int width_, int keys_, int stages_>
 struct Tile {
   static constexpr int width = width_;
   static constexpr int keys = keys_;
   static constexpr int stages = stages_;
-  static constexpr int drawn = drawn_;
   static constexpr int groups = 2;                  ///< warpgroups of 64 rows each
   static constexpr int rows = 64 * groups;          ///< queries a tile
   static constexpr int panels = (width + 63) / 64;  ///< 64 columns, 128 bytes
   static constexpr int column_blocks = (width + 31) / 32;
-  static constexpr int threads = 128 * (groups + 2);
+  static constexpr int threads = 128 * (groups + 1);
   // Shared memory, in bytes.
   static constexpr int q_bytes = panels * rows * 128;
   static constexpr int kv_bytes = panels * keys * 128;
-  static constexpr int noise_bytes = drawn * (rows / 16) * 2048;
   static constexpr int factor_bytes = keys * 4;
   static constexpr int k_at = q_bytes;
   static constexpr int v_at = k_at + stages * kv_bytes;
-  static constexpr int noise_at = v_at + stages * kv_bytes;
-  static constexpr int factors_at = noise_at + noise_bytes;
+  static constexpr int factors_at = v_at + stages * kv_bytes;
   static constexpr int barriers_at = factors_at + 2 * factor_bytes;
-  static constexpr int shared_bytes = barriers_at + 256;
+  static constexpr int shared_bytes = barriers_at + 320;
   static_assert(shared_bytes <= 232448);
 };
 
@@ -36,17 +33,17 @@ struct Tile {
 template <int width>
 struct TileOf;
 template <>
-struct TileOf<64> : Tile<64, 128, 3, 2> {};
+struct TileOf<64> : Tile<64, 128, 4> {};
 template <>
-struct TileOf<80> : Tile<80, 128, 2, 2> {};
+struct TileOf<80> : Tile<80, 128, 2> {};
 template <>
-struct TileOf<96> : Tile<96, 128, 2, 2> {};
+struct TileOf<96> : Tile<96, 128, 2> {};
 template <>
-struct TileOf<128> : Tile<128, 128, 2, 4> {};
+struct TileOf<128> : Tile<128, 128, 3> {};
 template <>
-struct TileOf<192> : Tile<192, 80, 2, 0> {};
+struct TileOf<192> : Tile<192, 80, 2> {};
 template <>
-struct TileOf<256> : Tile<256, 64, 2, 1> {};
+struct TileOf<256> : Tile<256, 80, 2> {};
 
 /// A tile of queries and the tiles of keys that any of its rows sees.
 struct Work {

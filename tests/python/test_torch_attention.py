@@ -1,8 +1,6 @@
 """dp_attention on the CPU against plain attention in PyTorch, its draws, its cost, and what it refuses."""
 
 import math
-import os
-import threading
 
 import pytest
 import torch
@@ -141,31 +139,6 @@ def test_a_seed_repeats_and_an_offset_does_not():
     assert not torch.isclose(out(), out()).any()
 
 
-def test_threads_and_children_do_not_share_noise():
-    q, k, v = inputs(batch=1)
-    # A call before the fork makes the source that a child would share.
-    seen = [dp_attention(q, k, v, **CLIPS, noise_std=1.0)[0]]
-    threads = [
-        threading.Thread(target=lambda: seen.append(dp_attention(q, k, v, **CLIPS, noise_std=1.0)[0])) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for i, one in enumerate(seen):
-        assert not any(torch.isclose(one, other).all() for other in seen[:i])
-
-    receiver, sender = os.pipe()
-    torch.set_num_threads(1)
-    child = os.fork()
-    out = dp_attention(q, k, v, **CLIPS, noise_std=1.0)[0].flatten().tolist()
-    if child == 0:
-        os.write(sender, repr(out).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(receiver, 1 << 16).decode() != repr(out)
-
-
 def test_calibrated_noise_meets_its_target():
     calibration = dpflash.Calibration.gaussian_for(1, 1e-6, count=12)
     q, k, v = inputs(queries=32, keys=32)
@@ -178,6 +151,30 @@ def test_calibrated_noise_meets_its_target():
         energies.append(stats.sigma_table.double().pow(2).mean().item())
     assert energies[2] < energies[1] * 1.001 <= energies[0] * 1.002
     assert stats.count == 12 and stats.delta == 1e-6
+
+
+def test_count_and_delta_of_the_stats_are_those_given():
+    calibration = dpflash.Calibration.gaussian_for(1, 1e-6, count=12)
+    x = inputs(batch=1, heads=2)[1]
+
+    def stats(**given):
+        return dp_attention(x, x, x, **CLIPS, calibration=calibration, **given)[1]
+
+    assert (stats().count, stats().delta) == (12, 1e-6)
+    assert (stats(count=1000).count, stats(count=1000).delta) == (1000, 1e-6)
+    assert stats(count=1000).epsilon.lower > 10
+    assert (stats(delta=1e-5).count, stats(delta=1e-5).delta) == (12, 1e-5)
+    assert dp_attention(x, x, x, **CLIPS, noise_std=1.0)[1].count == 1
+
+
+def test_host_rounding_is_charged_for_the_largest_clips():
+    from dpflash.torch.spec import Spec
+
+    def eps_s(clip_q, clip_k):
+        spec = Spec(((4, 4),), 2, 2, 8, False, (-1, -1), 1.0, 30.0, clip_q, clip_k, (1.0,), "token", "host")
+        return spec.document()["finite_precision"]["eps_s"]
+
+    assert eps_s((1.0,), (1.0, 100.0)) == eps_s((1.0, 1.0), (1.0, 100.0)) == eps_s((1.0,), (100.0,))
 
 
 def test_stats_are_those_of_the_analysis():
@@ -193,18 +190,6 @@ def test_stats_are_those_of_the_analysis():
     assert event["label"] == "layer.3" and event["count"] == 3
     assert event["mechanism"]["noise_multiplier"] * stats.mu <= 1
     assert stats.epsilon == dpflash.epsilon({"events": [event]}, 1e-5)
-
-
-def test_logs_count_what_ran():
-    log = ReleaseLog()
-    q, k, v = inputs()
-    for _ in range(3):
-        dp_attention(q, k, v, **CLIPS, noise_std=1.0, log=log)
-    dp_attention(q, k, v, **CLIPS, noise_std=2.0, log=log)
-    counts = sorted(event["count"] for event in log.events("here"))
-    assert counts == [1, 3] and log.count == 4
-    log.clear()
-    assert log.events() == []
 
 
 @pytest.mark.parametrize(
@@ -225,6 +210,21 @@ def test_logs_count_what_ran():
         ({"generator": "mersenne"}, "generator"),
         ({"offset": 1}, "offset"),
         ({"offset": torch.tensor(1)}, "offset"),
+        ({"seed": 1.5}, "seed"),
+        ({"count": 0}, "count"),
+        ({"delta": 1.0}, "delta"),
+        ({"log": 42}, "log"),
+        ({"noise_std": "1.0"}, "noise_std"),
+        ({"noise_std": True}, "noise_std"),
+        ({"noise_std": torch.tensor([1.0, 1.0, 1.0, math.nan])}, "noise_std: .*nan"),
+        ({"noise_std": torch.ones(4, 5, dtype=torch.complex64)}, "noise_std: torch.complex64"),
+        ({"noise_std": torch.ones(4, 5).to_sparse()}, "noise_std: .*sparse"),
+        ({"clip_k": None}, "clip_k"),
+        ({"clip_k": "1"}, "clip_k"),
+        ({"window": (1,)}, "window"),
+        ({"window": (2.7, 0)}, "window"),
+        ({"allocation": []}, "allocation"),
+        ({"calibration": 3, "noise_std": None}, "calibration: int"),
         ({"seed": -1}, "seed"),
         ({"window": (-7, 1)}, "window"),
         ({"allocation": "best"}, "allocation"),
@@ -236,8 +236,9 @@ def test_logs_count_what_ran():
 )
 def test_bad_calls_are_named(change, named):
     q, k, v = inputs()
-    with pytest.raises(dpflash.UnusableInput, match=named):
+    with pytest.raises(dpflash.UnusableInput, match=named) as refused:
         dp_attention(q, k, v, **{**CLIPS, "noise_std": 1.0, **change})
+    assert "\n" not in str(refused.value)
 
 
 def test_bad_tensors_are_named():
@@ -250,6 +251,11 @@ def test_bad_tensors_are_named():
         ((q[:, :, :3], k, v), "k.shape"),
         ((q, k.double(), v), "k: torch.float64"),
         ((q.int(), k.int(), v.int()), "q.dtype"),
+        ((q[..., :0], k[..., :0], v[..., :0]), "q.shape"),
+        (([1.0], k, v), "q: list"),
+        # The same records in all sequences.
+        ((q, k[:1].expand(2, -1, -1, -1), v), "k.stride"),
+        ((q, k, v[:1].expand(2, -1, -1, -1)), "v.stride"),
     ]:
         with pytest.raises(dpflash.UnusableInput, match=named):
             dp_attention(*tensors, **CLIPS, noise_std=1.0)

@@ -110,6 +110,47 @@ def test_an_unused_model_costs_nothing():
     assert model_epsilon(model, 1e-5).upper == 0
 
 
+def test_a_model_without_layers_has_no_answer():
+    layer = DPAttention(8, 1, clip_q=1, clip_k=1, clip_v=1, noise_std=1.0, batch_first=True)
+
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [layer]
+
+        def forward(self, x):
+            return self.layers[0](x, x, x)[0]
+
+    hidden = Hidden()
+    with torch.no_grad():
+        hidden(torch.randn(2, 3, 8))
+    with pytest.raises(dpflash.UnusableInput, match="model: Hidden without a DPAttention"):
+        model_epsilon(hidden, 1e-5)
+
+
+def test_shared_layers_count_every_call():
+    layer = DPAttention(8, 1, clip_q=1, clip_k=1, clip_v=1, noise_std=1.0, batch_first=True)
+    model = nn.ModuleList([layer, layer])
+    x = torch.randn(2, 3, 8)
+    for mode in (model.train(), model.eval()):
+        with torch.no_grad():
+            for one in mode:
+                one(x, x, x)
+    assert [event["count"] for event in model_plan(model)["events"]] == [4]
+
+
+def test_other_element_types_are_counted_as_they_are():
+    layer = DPAttention(8, 1, clip_q=1, clip_k=1, clip_v=1, noise_std=1.0, batch_first=True)
+    x = torch.randn(2, 3, 8)
+    with torch.no_grad():
+        layer(x, x, x)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            layer(x, x, x)
+        layer.half()(x.half(), x.half(), x.half())
+        layer.load_state_dict(layer.state_dict())
+    assert sum(event["count"] for event in model_plan(layer)["events"]) == 3
+
+
 def test_what_is_not_offered_is_refused():
     layer = DPAttention(8, 2, **WIDE)
     x = torch.randn(3, 2, 8)

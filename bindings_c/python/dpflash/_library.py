@@ -188,7 +188,7 @@ def text_answer(function: Any, *arguments: Any) -> str:
 
 
 class Handle:
-    """An opaque handle, freed with the object."""
+    """An opaque handle, freed with the object. Not to be copied: each copy would free it."""
 
     def __init__(self, free: str, create: Any, *arguments: Any) -> None:
         self._free = getattr(library, free)
@@ -196,6 +196,9 @@ class Handle:
         value = c_void_p()
         check(create(*arguments, byref(value)))
         self.value = value.value
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a handle of libdpflash.so is neither copied nor pickled")
 
     def __del__(self) -> None:
         value, self.value = getattr(self, "value", None), None

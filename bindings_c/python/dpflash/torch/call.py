@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Iterable, Optional, Sequence, Union
 
 import torch
 from torch import Tensor
 
+from .._plan import integer, number
 from ..accounting import Calibration
 from ..errors import UnusableInput
 from . import op
 from .draws import GENERATORS, GraphSteps
 from .spec import arithmetic_of
-from .stats import PrivacyStats
+from .stats import PrivacyStats, ReleaseLog
 
 Clip = Union[float, Sequence[float]]
 Noise = Union[float, Sequence[float], Tensor]
@@ -26,11 +27,20 @@ def _refuse(field: str, value: Any, allowed: str) -> UnusableInput:
     return UnusableInput(f"{field}: {value} is not allowed; {allowed}")
 
 
+def _floats(value: Any, field: str) -> list[float]:
+    """A number, or several."""
+    if isinstance(value, Tensor):
+        value = value.detach().reshape(-1).tolist()
+    if isinstance(value, (int, float, str, bytes)) or not isinstance(value, Iterable):
+        return [number(value, field)]
+    return [number(one, field) for one in value]
+
+
 def clips(value: Clip, field: str, kv_heads: int) -> list[float]:
     """A number, or one a kv head."""
-    numbers = [float(value)] if isinstance(value, (int, float)) else [float(clip) for clip in value]
+    numbers = _floats(value, field)
     if len(numbers) not in (1, kv_heads) or not all(math.isfinite(clip) and clip > 0 for clip in numbers):
-        raise _refuse(field, value, "a finite number above 0, or one a kv head")
+        raise _refuse(field, numbers, "a finite number above 0, or one a kv head")
     return numbers
 
 
@@ -38,6 +48,8 @@ def check_tensors(q: Tensor, k: Tensor, v: Tensor, packed: bool) -> None:
     """Shapes, types and devices; the library checks the rest."""
     rank = 3 if packed else 4
     for name, tensor in (("q", q), ("k", k), ("v", v)):
+        if not isinstance(tensor, Tensor):
+            raise _refuse(name, type(tensor).__name__, "a tensor")
         if tensor.dim() != rank:
             layout = "[total, heads, head_dim]" if packed else "[batch, seqlen, heads, head_dim]"
             raise _refuse(f"{name}.shape", tuple(tensor.shape), layout)
@@ -48,12 +60,19 @@ def check_tensors(q: Tensor, k: Tensor, v: Tensor, packed: bool) -> None:
     allowed = (torch.bfloat16, torch.float16) if q.is_cuda else (torch.bfloat16, torch.float16, torch.float32, torch.float64)
     if q.dtype not in allowed:
         raise _refuse("q.dtype", q.dtype, "one of: " + ", ".join(map(str, allowed)))
+    if q.shape[-1] == 0 or q.shape[-2] == 0:
+        raise _refuse("q.shape", tuple(q.shape), "at least one head, and one element a head")
     if k.shape != v.shape:
         raise _refuse("v.shape", tuple(v.shape), f"{tuple(k.shape)}, as k")
     if k.shape[-1] != q.shape[-1] or q.shape[-2] % max(k.shape[-2], 1) != 0 or k.shape[-2] == 0:
         raise _refuse("k.shape", tuple(k.shape), "q's head_dim, and a number of heads that divides q's")
     if not packed and k.shape[0] != q.shape[0]:
         raise _refuse("k.shape", tuple(k.shape), "q's batch")
+    # One record in every sequence would be released once a sequence; what a call costs is counted for one.
+    for name, tensor in (("k", k), ("v", v)):
+        if not packed and tensor.shape[0] > 1 and tensor.shape[1] > 0 and tensor.stride(0) == 0:
+            allowed = "records of its own in every sequence: put the queries of all of them into one sequence"
+            raise _refuse(f"{name}.stride", "0 from sequence to sequence", allowed)
     # The noisy answer is a release; a gradient through it would be another, of other things.
     if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
         raise RuntimeError(
@@ -69,6 +88,8 @@ def _noise(
     if (calibration is None) == (noise_std is None):
         raise _refuse("calibration", "both or neither of it and noise_std", "one of them")
     if calibration is not None:
+        if not isinstance(calibration, Calibration):
+            raise _refuse("calibration", type(calibration).__name__, "a dpflash.Calibration")
         if calibration.adjacency != "add-or-remove-one" or calibration.rate != 1:
             found = f"{calibration.adjacency} with rate {calibration.rate}"
             raise _refuse("calibration", found, "add-or-remove-one with rate 1: `unit` says what neighbours differ in")
@@ -76,12 +97,12 @@ def _noise(
     if isinstance(noise_std, Tensor) and noise_std.dim() == 2:
         if tuple(noise_std.shape) != (heads, rows):
             raise _refuse("noise_std.shape", tuple(noise_std.shape), f"[heads, rows] = [{heads}, {rows}]")
+        if noise_std.layout != torch.strided or not noise_std.is_floating_point():
+            raise _refuse("noise_std", f"{noise_std.dtype}, {noise_std.layout}", "a dense tensor of floats")
         return noise_std, None, 0.0
-    if isinstance(noise_std, Tensor):
-        noise_std = noise_std.reshape(-1).tolist()
-    per_head = [float(noise_std)] if isinstance(noise_std, (int, float)) else [float(sigma) for sigma in noise_std]
+    per_head = _floats(noise_std, "noise_std")
     if len(per_head) not in (1, heads) or not all(2.0**-126 <= sigma < math.inf for sigma in per_head):
-        raise _refuse("noise_std", noise_std, f"a normal float above 0, one for each of {heads} heads, or [heads, rows]")
+        raise _refuse("noise_std", per_head, f"a normal float above 0, one for each of {heads} heads, or [heads, rows]")
     return None, per_head, 0.0
 
 
@@ -91,8 +112,11 @@ def _draws(seed: Optional[int], offset: Union[int, GraphSteps]) -> tuple[int, in
         if seed is not None:
             raise _refuse("seed", "a seed beside a GraphSteps", "the GraphSteps' own: GraphSteps(count, seed=...)")
         return 0, offset.id
-    if isinstance(offset, Tensor):
-        raise _refuse("offset", "a tensor", "an int, or for CUDA graphs a GraphSteps, which counts on the device")
+    if isinstance(offset, bool) or not isinstance(offset, int):
+        found = type(offset).__name__
+        raise _refuse("offset", found, "an int, or for CUDA graphs a GraphSteps, which counts on the device")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise _refuse("seed", type(seed).__name__, "None or an int")
     if seed is None and offset != 0:
         raise _refuse("offset", offset, "0 without a seed: fresh noise counts by itself")
     if seed is not None and not 0 <= seed < 2**63:
@@ -100,6 +124,25 @@ def _draws(seed: Optional[int], offset: Union[int, GraphSteps]) -> tuple[int, in
     if not 0 <= offset < 2**63:
         raise _refuse("offset", offset, "an int in [0, 2^63)")
     return offset, 0
+
+
+def _window(window: Any) -> tuple[int, int]:
+    if window is None:
+        return -1, -1
+    if not isinstance(window, (tuple, list)) or len(window) != 2:
+        raise _refuse("window", window, "(left, right)")
+    left, right = (integer(side, "window", -1, 2**62) for side in window)
+    return left, right
+
+
+def _cost_of(calibration: Optional[Calibration], delta: Optional[float], count: Optional[int]) -> tuple[Any, int]:
+    """(delta, count) of the stats: what is given, else the calibration's."""
+    if calibration is not None:
+        delta = calibration.delta if delta is None else delta
+        count = calibration.count if count is None else count
+    if delta is not None and not 0 < number(delta, "delta") < 1:
+        raise _refuse("delta", delta, "a number in (0, 1)")
+    return delta, 1 if count is None else integer(count, "count", 1, 10**12)
 
 
 def _packed_rows(q: Tensor, cu_q: Optional[Tensor], cu_k: Optional[Tensor], max_q: Optional[int]) -> int:
@@ -142,8 +185,8 @@ def dp_attention(
     max_seqlen_q: Optional[int] = None,
     max_seqlen_k: Optional[int] = None,
     delta: Optional[float] = None,
-    count: int = 1,
-    log: Any = None,
+    count: Optional[int] = None,
+    log: Optional[ReleaseLog] = None,
 ) -> tuple[Any, ...]:
     """Attention over clipped queries, keys and values, with Gaussian noise added to its output.
 
@@ -163,28 +206,35 @@ def dp_attention(
     seed None: a key from the operating system and a step that never repeats. A seed with an offset gives the same noise
     again: whoever knows it can subtract the noise. In a CUDA graph `offset` must be a GraphSteps.
 
-    Returns (out, PrivacyStats), then lse and clean where asked for: those are PRIVATE, never to be released. delta and
-    count are for stats.epsilon; with a calibration, its own by default. log: a ReleaseLog that counts the call.
+    Every sequence of a batch has records of its own: the stats bound what one record of one sequence can change. A record
+    that is in m sequences, or in m calls, was released m times (mu sqrt(m)).
 
-    Raises UnusableInput, RuntimeError when a gradient is required, Unsupported without the CUDA parts, DeviceError.
+    Returns (out, PrivacyStats), then lse and clean where asked for: those are PRIVATE, never to be released. delta and
+    count, at least 1, are for stats.epsilon; each is the calibration's when left out, else None and 1. log: a ReleaseLog
+    that counts the call, and refuses a seed with an offset that it has counted before.
+
+    Raises UnusableInput, ReusedNoise, RuntimeError when a gradient is required, Unsupported without the CUDA parts, DeviceError.
     """
     packed = cu_seqlens_q is not None
     check_tensors(q, k, v, packed)
     if unit not in UNITS:
         raise _refuse("unit", unit, "one of: " + ", ".join(UNITS))
-    if generator not in GENERATORS:
+    if not isinstance(generator, str) or generator not in GENERATORS:
         raise _refuse("generator", generator, "one of: " + ", ".join(GENERATORS))
-    if scale is not None and (scale == 0 or not math.isfinite(scale)):
+    if scale is not None and (number(scale, "scale") == 0 or not math.isfinite(scale)):
         raise _refuse("scale", scale, "a finite number other than 0")
-    if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
+    if softcap is not None and not (number(softcap, "softcap") > 0 and math.isfinite(softcap)):
         raise _refuse("softcap", softcap, "a finite number above 0")
-    if allocation not in ALLOCATIONS:
+    if not isinstance(allocation, str) or allocation not in ALLOCATIONS:
         raise _refuse("allocation", allocation, "one of: " + ", ".join(ALLOCATIONS))
+    if log is not None and not isinstance(log, ReleaseLog):
+        raise _refuse("log", type(log).__name__, "None or a ReleaseLog")
     rows = _packed_rows(q, cu_seqlens_q, cu_seqlens_k, max_seqlen_q)
     heads = q.shape[-2]
     table, per_head, multiplier = _noise(calibration, noise_std, heads, rows)
+    delta, count = _cost_of(calibration, delta, count)
     start, graph = _draws(seed, offset)
-    left, right = (-1, -1) if window is None else (int(window[0]), int(window[1]))
+    left, right = _window(window)
     kv_heads = k.shape[-2]
     all_clips = (clips(clip_q, "clip_q", kv_heads), clips(clip_k, "clip_k", kv_heads), clips(clip_v, "clip_v", kv_heads))
     # The stats are read later: what the caller changes in the meantime must not change what they say.
@@ -196,8 +246,6 @@ def dp_attention(
         unit, GENERATORS[generator], seed, start, graph, 0 if log is None else log.id, cu_seqlens_q, cu_seqlens_k, rows,
         return_lse, return_clean,
     )
-    if calibration is not None and delta is None:
-        delta, count = calibration.delta, calibration.count
     stats = PrivacyStats(
         unit, delta, count, tuple(q.shape), tuple(k.shape), arithmetic_of(q), cu_seqlens_q, cu_seqlens_k, causal,
         (left, right), scale, softcap, all_clips, table, per_head, multiplier, ALLOCATIONS[allocation],

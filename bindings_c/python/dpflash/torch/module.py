@@ -163,9 +163,16 @@ def model_plan(model: nn.Module) -> dict[str, Any]:
 
     One Gaussian event a layer and kind of call, labelled with the layer's label or "layer.N", with noise multiplier
     1 / mu (rounded down) and the number of calls. The composition is adaptive: a layer may depend on the noisy outputs of
-    the layers before it. The layers must protect the same unit.
+    the layers before it. The layers must protect the same unit, and there must be one: programs that were exported from a
+    model have no layers, and their releases are in the log of the model's.
+
+    Counted is what the layers of model.modules() released in this process since they were made (or what they were copied
+    from). Not seen: layers in plain lists, layers that were replaced, copies and other processes, and calls of
+    dp_attention outside of a layer.
     """
     layers = list(_layers(model))
+    if not layers:
+        raise UnusableInput(f"model: {type(model).__name__} without a DPAttention is not allowed; a model with one")
     units = sorted({release.spec.unit for _, layer in layers for release in layer.log.releases()})
     if len(units) > 1:
         raise UnusableInput(f"unit: {' and '.join(units)} in one model is not allowed; the same unit in all layers")

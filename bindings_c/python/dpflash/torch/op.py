@@ -184,7 +184,8 @@ def attention(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(out, lse, clean); lse and clean without elements unless wanted. See dp_attention() for the parameters."""
     packed = cu_seqlens_q is not None
-    capturing = q.is_cuda and torch.cuda.is_current_stream_capturing()
+    with torch.cuda.device_of(q):
+        capturing = q.is_cuda and torch.cuda.is_current_stream_capturing()
     if packed:
         if capturing and (cu_seqlens_q.is_cuda or cu_seqlens_k.is_cuda):
             raise RuntimeError("dp_attention: cumulative lengths must be on the host while a CUDA graph is captured")
@@ -203,10 +204,11 @@ def attention(
 
     with torch.cuda.device_of(q):
         noise = _table(release, q.device if q.is_cuda else None, capturing)
-        taken = take(generator, seed, offset, graph, capturing)
+        release_log = log_with(log)
+        taken = take(generator, seed, offset, graph, q.device if capturing else None)
         # Counted before it is made: a release that failed half-way is one.
-        if (release_log := log_with(log)) is not None:
-            release_log.record(release, taken.steps)
+        if release_log is not None:
+            release_log.record(release, taken.steps, taken.seeded)
         outputs = (_on_device if q.is_cuda else _on_host)(spec, lengths, q, k, v, outputs_of, noise, taken)
     return outputs.out, outputs.lse, outputs.clean
 

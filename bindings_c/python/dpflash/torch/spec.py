@@ -60,7 +60,8 @@ class Spec:
     def _host_precision(self) -> dict[str, float]:
         """The host computes in binary64, in plain loops: dot products of head_dim terms, sums of one term a key."""
         unit = 2.0**-53
-        largest = max(q * k for q, k in zip(self.clip_q, self.clip_k)) * abs(self.scale_in_force())
+        # Clips are one, or one a kv head, each by itself: the largest of both lists bounds every pair.
+        largest = max(self.clip_q) * max(self.clip_k) * abs(self.scale_in_force())
         keys = max((keys for _, keys in self.lengths), default=0)
         return {
             "u_P": 8 * unit,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import secrets
 import threading
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any, Optional, Sequence
 
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from .. import accounting
 from ..accounting import Bracket
+from ..errors import ReusedNoise, UnusableInput
+from .draws import Seeded
 from .release import Release, event_of, lengths_of, noise_key
 from .spec import sensitivity_of, spec_of
 
@@ -21,7 +23,8 @@ from .spec import sensitivity_of, spec_of
 class PrivacyStats:
     """What one call costs. Worked out when it is asked for, from public numbers alone.
 
-    unit: what neighbours differ in. delta, count: at which, and for how many such releases, `epsilon` is.
+    unit: what neighbours differ in, in one sequence of the batch. delta, count: at which, and for how many such releases
+    with noise of their own, `epsilon` is.
     """
 
     unit: str
@@ -84,33 +87,49 @@ class PrivacyStats:
 
 
 _logs: "weakref.WeakValueDictionary[int, ReleaseLog]" = weakref.WeakValueDictionary()
-_log_ids = itertools.count(1)
 
 
 class ReleaseLog:
     """Counts what was released, as the op runs: compiled code and threads are counted too. A captured launch counts as
-    all the steps of its GraphSteps."""
+    all the steps of its GraphSteps. Calls with a seed are counted once: the same seed and offset again is refused.
+
+    A log counts for its process. A copy, pickled or not, and a forked child go on by themselves from what was counted so
+    far; what they release adds to what the first one releases."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[Release] = Counter()
-        #: Names the log in calls of the op.
-        self.id = next(_log_ids)
+        self._seeded: defaultdict[tuple[int, int], list[range]] = defaultdict(list)
+        #: Names the log in calls of the op. Random: a program that was saved with it finds no other log in its place.
+        self.id = secrets.randbits(62) | 1
         _logs[self.id] = self
 
-    def __getstate__(self) -> dict[Release, int]:
-        return self.releases()
-
-    def __setstate__(self, counts: dict[Release, int]) -> None:
-        # A copy counts on by itself.
-        self.__init__()  # type: ignore[misc]
-        self._counts.update(counts)
-
-    def record(self, release: Release, count: int) -> None:
+    def __reduce__(self) -> tuple[Any, ...]:
         with self._lock:
+            return _log_of, (dict(self._counts), {key: list(used) for key, used in self._seeded.items()})
+
+    def record(self, release: Release, count: int, seeded: Optional[Seeded] = None) -> None:
+        """Counts releases. `seeded`: their draws, when a seed gives them; refused when they were counted before."""
+        with self._lock:
+            if seeded is not None:
+                self._claim(seeded)
             self._counts[release] += count
 
+    def _claim(self, seeded: Seeded) -> None:
+        used, new = self._seeded[seeded.generator, seeded.seed], seeded.offsets
+        if any(one.start < new.stop and new.start < one.stop for one in used):
+            raise ReusedNoise(
+                f"seed {seeded.seed} with offset {new.start} was counted in this log before: two releases with the same "
+                "noise give away their difference; an offset of its own for each call"
+            )
+        if used and used[-1].stop == new.start:
+            used[-1] = range(used[-1].start, new.stop)
+        else:
+            used.append(new)
+
     def clear(self) -> None:
+        """Forgets what was counted, for data that nobody is in any more. Later replays of graphs that were captured before
+        are not counted again."""
         with self._lock:
             self._counts.clear()
 
@@ -128,6 +147,19 @@ class ReleaseLog:
         return [event for event in events if event is not None]
 
 
+def _log_of(counts: dict[Release, int], seeded: dict[tuple[int, int], list[range]]) -> ReleaseLog:
+    log = ReleaseLog()
+    log._counts.update(counts)
+    log._seeded.update(seeded)
+    return log
+
+
 def log_with(log_id: int) -> Optional[ReleaseLog]:
-    return _logs.get(log_id)
+    """The log of this id; None for 0. A release whose log is gone must not go uncounted."""
+    if log_id == 0:
+        return None
+    log = _logs.get(log_id)
+    if log is None:
+        raise UnusableInput(f"log: {log_id} is not allowed; the id of a ReleaseLog of this process, or 0")
+    return log
 

@@ -74,6 +74,8 @@ class Watcher {
 json parse_document(std::string_view text) {
   if (text.size() > kMaxPlanBytes) throw UnusableInput("plan", "a document of more than 16 MiB", "at most 16 MiB");
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) throw UnusableInput("plan", "empty text", kWanted);
+  // The parser takes one for the end of the text, and would not look at what follows.
+  if (text.find('\0') != std::string_view::npos) throw UnusableInput("plan", "text with a NUL byte", kWanted);
   Watcher watcher;
   try {
     return json::parse(text.begin(), text.end(), [&](int, json::parse_event_t event, json& parsed) {

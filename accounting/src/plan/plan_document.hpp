@@ -7,8 +7,8 @@
 
 namespace dpflash::accounting {
 
-/// Parses one document. Throws UnusableInput for text that is longer than kMaxPlanBytes, not JSON, not UTF-8, nested
-/// more than 16 deep, or with a field given twice in one object.
+/// Parses one document. Throws UnusableInput for text that is longer than kMaxPlanBytes, with a NUL byte, not JSON, not
+/// UTF-8, nested more than 16 deep, or with a field given twice in one object.
 nlohmann::json parse_document(std::string_view text);
 
 /// `value` on one line of at most about 60 printable ASCII characters.

@@ -70,6 +70,12 @@ TEST_CASE("text that is not one JSON document is refused") {
     CHECK(starts(message, "plan: "));
     CHECK(message.find('\n') == std::string::npos);
   }
+  // The parser would take a NUL byte for the end of the text.
+  for (const std::string& rest : {std::string(), std::string("garbage"), std::string("\0", 1)}) {
+    const std::string text = R"({"events":[]})" + std::string("\0", 1) + rest;
+    CHECK(starts(refusal(text), "plan: text with a NUL byte is not allowed; "));
+    CHECK_THROWS_AS((void)parse_plan_with_hole(text), UnusableInput);
+  }
   CHECK(starts(refusal("[]"), "plan: an array is not allowed"));
   CHECK(starts(refusal("3"), "plan: 3 is not allowed"));
 }

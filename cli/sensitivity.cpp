@@ -27,8 +27,13 @@ struct Report {
 
 constexpr Allocation kAllocations[] = {Allocation::uniform, Allocation::per_head, Allocation::optimal};
 
-/// Greatest noise multiplier whose mu is not below the one given.
+/// Greatest noise multiplier that a plan can hold and whose mu is not below the one given.
 double noise_of(double mu) {
+  constexpr double kLeast = 1e-3;
+  constexpr double kMost = 1e9;
+  if (!(mu * kLeast <= 1))
+    throw accounting::UnusableInput("sigma", "noise with mu = " + shortest(mu), "noise with mu up to 1000, for a plan");
+  if (!(mu * kMost > 1)) return kMost;
   const double z = 1 / mu;
   return std::fma(z, mu, -1) > 0 ? std::nextafter(z, 0.0) : z;
 }

@@ -112,6 +112,59 @@ TEST_CASE("with a fixed reference the same records stay within what is charged")
       }
 }
 
+TEST_CASE("another query rounds all weights anew: self-token is charged for it") {
+  // A row of n equal keys and values, its own left as it is, and a clip factor beside a step of the rounding: two
+  // queries, hardly different, put all weights on either side of it.
+  for (const Sixteen type : {Sixteen::bf16, Sixteen::f16})
+    for (const std::int64_t n : {64, 1024, 4096})
+      for (const float b : {1e-3f, 0.1f}) {
+        SensitivityQuestion question = question_of(n, static_cast<double>(b));
+        question.unit = Unit::self_token;
+        question.clips.v = {1000.0};
+        question.precision =
+            kernel_precision(type == Sixteen::bf16 ? KernelElement::bf16 : KernelElement::fp16, question);
+        CHECK(question.precision.own_spread == (type == Sixteen::bf16 ? 0x1p-7 : 0x1p-10));
+        const Sensitivity analysis(question);
+        REQUIRE(analysis.worst().position == n - 1);
+        const double charged_here = analysis.row_factor(0, 0) + 2 * question.precision.eta_over_cv;
+        // Products on both sides of the element after 1/2: below it an ulp is lost.
+        const double step_up = type == Sixteen::bf16 ? 0x1p-7 : 0x1p-10;
+        const double factor = std::exp(-static_cast<double>(b) / 2) * (1 + step_up) / 2;
+        double most = 0;
+        float before = 0;
+        for (int step = 0; step <= 200; ++step) {
+          const float p = std::exp(b * (static_cast<float>(step) / 100 - 1));
+          const auto product = static_cast<float>(static_cast<double>(p) * factor);
+          const auto weight = towards_zero(type, product) / product;
+          if (step > 0) most = std::max(most, std::abs(static_cast<double>(weight) - static_cast<double>(before)));
+          before = weight;
+        }
+        CAPTURE(n);
+        CAPTURE(b);
+        CHECK(most <= charged_here);
+        // Charged like a token's, the row would move further than the bound.
+        question.precision.own_spread = 0;
+        const double as_token = Sensitivity(question).row_factor(0, 0) + 2 * question.precision.eta_over_cv;
+        if (n == 4096 && b < 0.01f && type == Sixteen::bf16) CHECK(most > 2 * as_token);
+      }
+  // Values of a tiny clip: a product may leave fp16's normal numbers, and then all of it may be lost.
+  SensitivityQuestion tiny = question_of(64, 1);
+  tiny.clips.v = {1e-3};
+  CHECK(kernel_precision(KernelElement::fp16, tiny).own_spread == 1);
+  CHECK(kernel_precision(KernelElement::bf16, tiny).own_spread == 0x1p-7);
+  tiny.unit = Unit::self_token;
+  tiny.precision = {.u_p = 0x1p-11};
+  const double t = std::tanh(1.0);
+  CHECK(Sensitivity(tiny).row_factor(0, 0) >= 1 + t);
+  // Under a causal mask the first record, whose row sees nothing else, stays the worst: as token.
+  SensitivityQuestion causal = tiny;
+  causal.shape.lengths = {{64, 64}};
+  causal.shape.causal = true;
+  const double self = Sensitivity(causal).total();
+  causal.unit = Unit::token;
+  CHECK(self == Sensitivity(causal).total());
+}
+
 TEST_CASE("random records stay within what is charged") {
   std::mt19937_64 random(3);
   std::uniform_real_distribution<float> unit(-1, 1);

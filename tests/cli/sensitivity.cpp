@@ -99,6 +99,14 @@ TEST_CASE("the plan of 24 layers is what the accountant takes, within the target
   // mu of stated noise: the plan holds no less.
   const json stated = json::parse(ask(with("sigma", 5), {"--plan"}).out);
   CHECK(1 / stated["events"][0]["mechanism"]["noise_multiplier"].get<double>() >= answer(with("sigma", 5))["mu"]);
+  // Less than a plan can say: what it says is more.
+  for (const json& little : {with("sigma", 1e300), with("lengths", json::parse("[[0,0]]"))}) {
+    json shape = little;
+    if (!shape.contains("sigma")) shape["sigma"] = 1;
+    const Outcome least = ask(shape, {"--plan"});
+    REQUIRE_MESSAGE(least.status == 0, least.err);
+    CHECK(json::parse(least.out)["events"][0]["mechanism"]["noise_multiplier"] == 1e9);
+  }
 }
 
 TEST_CASE("the whole sequence as a record has no position, and nothing visible moves nothing") {
@@ -120,6 +128,7 @@ TEST_CASE("unusable shapes exit with 2 and name the field") {
   check_refused(run({"sensitivity", "-"}, "{"), "shape: text that is not JSON");
   check_refused(run({"sensitivity", "-"}, ""), "shape: text that is not JSON");
   check_refused(run({"sensitivity", "-"}, "[1]"), "shape: an array");
+  check_refused(run({"sensitivity", "-"}, kShape.dump() + std::string("\0x", 2)), "shape: text with a NUL byte");
   check_refused(run({"sensitivity", "-"}, R"({"unit":"token","unit":"token"})"), "\"unit\": a repeated field");
   check_refused(run({"sensitivity", "-"}, std::string(5000, '[')), "shape: nesting");
   check_refused(run({"sensitivity", "-"}, R"({"D":1e999})"), "shape: a number beyond");
@@ -174,5 +183,7 @@ TEST_CASE("unusable shapes exit with 2 and name the field") {
   check_refused(ask(kShape, {"--target-epsilon", "1"}), "--delta: a missing option");
   check_refused(ask(kShape, {"--layers", "0", "--mu", "1"}), "--layers: 0");
   check_refused(ask(kShape, {"--plan"}), "--plan: the option alone");
+  check_refused(ask(with("sigma", 1e-9), {"--plan"}), "sigma: noise with mu = ");
+  check_refused(ask(with("sigma", 1e-320), {"--plan"}), "sigma: noise with mu = ");
   check_refused(ask(kShape, {"--format", "csv"}), "--format: csv");
 }

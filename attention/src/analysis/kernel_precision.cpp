@@ -13,12 +13,35 @@ namespace {
 
 using accounting::UnusableInput;
 
+/// The most keys that a row of the sequence sees. Counts are a concave function of the row, which bends where the left
+/// edge leaves the first key and where the right edge meets the last.
+std::int64_t most_visible(const Shape& shape, const SequenceLengths& lengths) {
+  if (lengths.queries == 0) return 0;
+  const std::int64_t offset = lengths.keys - lengths.queries;
+  const auto side = [](std::int64_t window) { return std::min(window, std::int64_t{1} << 30); };
+  const std::int64_t right = shape.causal ? 0 : std::max<std::int64_t>(side(shape.window.right), 0);
+  std::int64_t most = 0;
+  for (const std::int64_t row :
+       {std::int64_t{0}, lengths.queries - 1, side(shape.window.left) - offset, lengths.queries - 1 - right})
+    most = std::max(most, visible(shape, lengths, std::clamp<std::int64_t>(row, 0, lengths.queries - 1)).count());
+  return most;
+}
+
 std::int64_t most_visible(const Shape& shape) {
   std::int64_t most = 0;
-  for (const auto& [lengths, first, copies] : analysis::distinct_lengths(shape))
-    for (std::int64_t row = 0; row < lengths.queries; ++row)
-      most = std::max(most, visible(shape, lengths, row).count());
+  for (const SequenceLengths& lengths : shape.lengths) most = std::max(most, most_visible(shape, lengths));
   return most;
+}
+
+/// FinitePrecision::own_spread of truncation: an ulp, unless a clip factor may be so small that a product leaves the
+/// normal numbers. Rows of norm 2^63 count as zero; those of fp16 are shorter anyway.
+double spread_of(KernelElement element, double bound, double least_v, double head_dim) {
+  const bool wide = element == KernelElement::bf16;
+  const double longest = wide ? 0x1p63 : 65504 * std::sqrt(head_dim);
+  // The 2 pays for the roundings of factors.
+  const double least = std::exp(-bound) * least_v / longest / 2;
+  if (!(least >= (wide ? 0x1p-126 : 0x1p-14))) return 1;
+  return wide ? 0x1p-7 : 0x1p-10;
 }
 
 /// exp of a score has no maximum taken off: it must be a normal number of the element, and sums must stay in fp32.
@@ -59,6 +82,9 @@ FinitePrecision kernel_precision(KernelElement element, const SensitivityQuestio
   out.eps_s = raw * (dot + 7 * 0x1p-24) + 0x1p-22;
   // tanh is computed within 1e-6.
   if (question.shape.softcap) out.eps_s += *question.shape.softcap * 0x1p-19;
+  out.own_spread =
+      spread_of(element, bound + out.eps_s, *std::min_element(question.clips.v.begin(), question.clips.v.end()),
+                question.shape.head_dim);
   out.eta_over_cv = (1 + out.u_p) * (1 + 0x1p-22) * (numerator + denominator + 3 * 0x1p-24);
   return out;
 }

@@ -15,7 +15,7 @@ using accounting::UnusableInput;
 using nlohmann::json;
 
 constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
-constexpr const char* kDocument = "one JSON object with unit, lengths, H, D, C_q, C_k, C_v";
+constexpr const char* kDocument = "one JSON object with unit, lengths, causal, H, D, C_q, C_k, C_v";
 constexpr const char* kFields[] = {
     "unit",  "block_m", "lengths", "causal", "window", "softcap",          "H",  "H_kv", "D",
     "scale", "C_q",     "C_k",     "C_v",    "sigma",  "finite_precision", "id", "desc"};
@@ -29,6 +29,8 @@ std::string brief(const json& value) {
 
 json parse(std::string_view text) {
   if (text.size() > kMaxBytes) throw UnusableInput("shape", "a document of more than 16 MiB", "at most 16 MiB");
+  // The parser takes one for the end of the text, and would not look at what follows.
+  if (text.find('\0') != std::string_view::npos) throw UnusableInput("shape", "text with a NUL byte", kDocument);
   std::vector<std::set<std::string>> seen;
   const auto watch = [&](int, json::parse_event_t event, json& parsed) {
     if (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start) {
@@ -78,6 +80,7 @@ std::int32_t small_integer(const std::string& field, const json& value) {
 
 std::vector<double> numbers(const std::string& field, const json& value) {
   if (!value.is_array()) return {number(field, value, "a number or an array of numbers")};
+  if (value.empty()) throw UnusableInput(field, "an empty array", "a number or an array of numbers");
   std::vector<double> out;
   for (const json& item : value) out.push_back(number(field + "[" + std::to_string(out.size()) + "]", item));
   return out;

@@ -18,9 +18,11 @@ double up(double x, double units) { return x * (1 + (units + 2) * kUnit); }
 }  // namespace
 
 double score_bound_up(const Shape& shape, const Clips& clips, std::int32_t kv_head) noexcept {
-  const double b = std::abs(scale_of(shape)) * clip_of(clips.q, kv_head) * clip_of(clips.k, kv_head);
-  // A default scale has two roundings, the products two, and each may underflow.
-  const double bound = up(b, 4) + 2 * std::numeric_limits<double>::denorm_min();
+  // In long double no partial product leaves the range, whatever comes after it.
+  const long double product = static_cast<long double>(std::abs(scale_of(shape))) * clip_of(clips.q, kv_head) *
+                              static_cast<long double>(clip_of(clips.k, kv_head));
+  // A default scale has two roundings, the conversion one; it may underflow.
+  const double bound = up(static_cast<double>(product), 4) + 2 * std::numeric_limits<double>::denorm_min();
   if (!shape.softcap) return bound;
   const double c = *shape.softcap;
   // c tanh(B/c) <= min(B, c); below 1e-8 the first is as good, and the quotient may underflow.
@@ -33,9 +35,12 @@ RowFactor::RowFactor(Unit unit, double score_bound, const FinitePrecision& preci
       growth_(precision.u_p > 0 || precision.eps_s > 0 || precision.eta_over_cv > 0
                   ? up((1 + precision.u_p) * (1 + 0x1p-23), 4)
                   : 1),
-      slack_(2 * precision.eta_over_cv) {
-  // Rounded up: the bounds grow with B.
-  const double b = precision.eps_s > 0 ? up(score_bound + precision.eps_s, 2) : score_bound;
+      slack_(2 * precision.eta_over_cv),
+      own_spread_(growth_ > 1 ? precision.own_spread : 0) {
+  // Rounded up: the bounds grow with B. A zeroed key has a score with an error too: weights relative to its own are off
+  // by both.
+  const double errors = (unit == Unit::zero_out ? 2 : 1) * precision.eps_s;
+  const double b = errors > 0 ? up(score_bound + errors, 2) : score_bound;
   root_ = std::exp(-b / 2);
   reciprocal_ = std::exp(-b);
   square_ = std::exp(-2 * b);
@@ -49,6 +54,8 @@ double RowFactor::operator()(const Moved& moved) const noexcept {
   // T(1) = w(1) and T(2) = w(2): the same digits, so that records that tie compare equal.
   const bool own = moved.own && moved.visible > 2;
   const double share = own ? up(own_row(moved.visible), 32) : up(replaced(moved.visible, moved.changed), 16);
+  if (moved.own && own_spread_ > 0 && share < 1)
+    return std::min(up(2 * share + own_spread_ * (1 - share), 4), 2.0) * growth_;
   return 2 * std::min(share, 1.0) * growth_;
 }
 

@@ -36,6 +36,7 @@ class RowFactor {
   Unit unit_;
   double growth_;  ///< of C_v
   double slack_;
+  double own_spread_;  ///< 0 in exact arithmetic
   double root_;        ///< e^(-B/2)
   double reciprocal_;  ///< e^(-B)
   double square_;      ///< e^(-2B)

@@ -45,9 +45,10 @@ QueryHeads query_heads(const Shape& shape, std::int32_t kv_head) {
 
 GroupWeights group_weights(const SensitivityQuestion& question, const std::vector<HeadGroup>& groups,
                            std::span<const double> sigma) {
+  // In long double, where a tiny clip over a large sigma is not yet 0.
   const auto ratio = [&](std::int32_t kv, std::int32_t head) {
-    const double clip = clip_of(question.clips.v, kv);
-    return sigma.empty() ? clip : clip / sigma[static_cast<std::size_t>(head)];
+    const long double clip = clip_of(question.clips.v, kv);
+    return sigma.empty() ? clip : clip / static_cast<long double>(sigma[static_cast<std::size_t>(head)]);
   };
   GroupWeights out{std::numeric_limits<double>::min(), {}};
   const auto for_heads = [&](const HeadGroup& group, const auto& use) {
@@ -56,12 +57,13 @@ GroupWeights group_weights(const SensitivityQuestion& question, const std::vecto
       for (std::int32_t h = first; h < first + count; ++h) use(ratio(kv, h));
     }
   };
-  for (const HeadGroup& group : groups) for_heads(group, [&](double r) { out.unit = std::max(out.unit, r); });
+  for (const HeadGroup& group : groups)
+    for_heads(group, [&](long double r) { out.unit = std::max(out.unit, static_cast<double>(r)); });
   for (const HeadGroup& group : groups) {
     // 2^16 squares, each with a few roundings, err by less than 2^-48 of their sum in long double.
     long double sum = 0;
-    for_heads(group, [&](double r) {
-      const long double relative = std::isinf(out.unit) ? 1 : static_cast<long double>(r) / out.unit;
+    for_heads(group, [&](long double r) {
+      const long double relative = std::isinf(out.unit) ? 1 : r / out.unit;
       sum += relative * relative;
     });
     out.weights.push_back(static_cast<double>(sum) * (1 + 0x1p-47));

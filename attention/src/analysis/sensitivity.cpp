@@ -30,7 +30,7 @@ void check_range(const char* field, double value, double most, const char* allow
 void check_block_work(const SensitivityQuestion& question) {
   constexpr std::int64_t kMost = std::int64_t{1} << 29;
   std::int64_t work = 0;
-  for (const SequenceLengths& lengths : question.shape.lengths) {
+  for (const auto& [lengths, first, copies] : analysis::distinct_lengths(question.shape)) {
     const Places places(question, lengths);
     if (places.block() <= 1 || places.first_is_worst()) continue;
     for (std::int64_t row = 0; row < places.rows() && work <= kMost; ++row) work += 2 * places.most_moved(row).changed;
@@ -50,6 +50,7 @@ void check(const SensitivityQuestion& question) {
   check_range("finite_precision.u_P", question.precision.u_p, 0.25, "a number in [0, 0.25]");
   check_range("finite_precision.eps_s", question.precision.eps_s, 1000, "a number in [0, 1000]");
   check_range("finite_precision.eta_over_Cv", question.precision.eta_over_cv, 1000, "a number in [0, 1000]");
+  check_range("finite_precision.own_spread", question.precision.own_spread, 1, "a number in [0, 1]");
   for (std::size_t s = 0; s < question.shape.lengths.size() && question.unit == Unit::self_token; ++s) {
     const SequenceLengths& lengths = question.shape.lengths[s];
     if (lengths.queries > lengths.keys)
@@ -57,7 +58,6 @@ void check(const SensitivityQuestion& question) {
                           std::to_string(lengths.queries) + " queries of " + std::to_string(lengths.keys) + " keys",
                           "with the unit self-token, at least as many keys as queries");
   }
-  check_block_work(question);
 }
 
 /// Refuses what would take minutes: rows and keys of distinct sequences, for each distinct score bound.
@@ -109,6 +109,7 @@ Sensitivity::Sensitivity(SensitivityQuestion question) : question_(std::move(que
   score_bound_ = bounds_of(question_);
   const std::vector<HeadGroup> groups = analysis::group_heads(question_, score_bound_);
   check_scan_work(question_, groups.size());
+  check_block_work(question_);
   const auto [unit, weights] = analysis::group_weights(question_, groups, {});
   const auto found = analysis::scan(question_, groups, weights);
   worst_ = found.worst;

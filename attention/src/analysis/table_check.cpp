@@ -50,13 +50,17 @@ double verified_mu(const Sensitivity& analysis, const TableView& table) {
   const std::vector<HeadGroup> groups = group_heads(question, bounds);
   const double unit = largest_term(analysis, groups, table);
   if (!std::isfinite(unit)) return unit;
+  // One number a head: the sum over heads is the same for every row.
+  std::vector<double> of_any_row;
+  for (std::size_t g = 0; g < groups.size() && table.rows == 0; ++g)
+    of_any_row.push_back(group_precision(question, groups[g], table, 0, unit));
   double most = 0;
   for (const auto& [lengths, first, copies] : distinct_lengths(question.shape)) {
     const auto term = [&](std::int64_t row, const Moved& moved, Exact* out) {
       double sum = 0;
-      for (const HeadGroup& group : groups) {
-        const double a = group.factor(moved) + group.factor.slack();
-        sum += a * a * group_precision(question, group, table, row, unit);
+      for (std::size_t g = 0; g < groups.size(); ++g) {
+        const double a = groups[g].factor(moved) + groups[g].factor.slack();
+        sum += a * a * (table.rows == 0 ? of_any_row[g] : group_precision(question, groups[g], table, row, unit));
       }
       out[0] = exact_up(sum * (1 + (static_cast<double>(groups.size()) + 6) * 0x1p-52));
     };
@@ -67,13 +71,17 @@ double verified_mu(const Sensitivity& analysis, const TableView& table) {
 }
 
 double total_variance(const SensitivityQuestion& question, const TableView& table) {
+  const auto of_heads = [&](std::int64_t row) {
+    double heads = 0;
+    for (std::int32_t h = 0; h < question.shape.heads; ++h) heads += std::pow(table.at(h, row), 2);
+    return heads;
+  };
+  const double of_any_row = table.rows == 0 ? of_heads(0) : 0;
   double sum = 0;
   for (const auto& [lengths, first, copies] : distinct_lengths(question.shape))
     for (std::int64_t row = 0; row < lengths.queries; ++row) {
       if (visible(question.shape, lengths, row).count() == 0) continue;
-      double heads = 0;
-      for (std::int32_t h = 0; h < question.shape.heads; ++h) heads += std::pow(table.at(h, row), 2);
-      sum += static_cast<double>(copies) * heads;
+      sum += static_cast<double>(copies) * (table.rows == 0 ? of_any_row : of_heads(row));
     }
   return sum;
 }

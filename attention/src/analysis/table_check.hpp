@@ -18,7 +18,8 @@ struct TableView {
 };
 
 /// The largest, over all sequences and records, root of the sum of a_ih^2 / sigma_ih^2, rounded up; +inf when it
-/// overflows. O(heads (rows + places)) for each distinct sequence.
+/// overflows. O(rows + places) for each distinct sequence, times the heads
+/// where rows have numbers of their own.
 double verified_mu(const Sensitivity& analysis, const TableView& table);
 
 /// Sum of sigma^2 over heads and the rows, of all sequences, that see a key.

@@ -17,7 +17,8 @@ enum class Unit {
   zero_out,         ///< one (k, v) pair replaced by zeros that stay in the softmax: C_v z(n), about half of token
   self_token,       ///< q, k and v of one position replaced: own row 2 C_v T(n), the others as token
   sequence,         ///< all of one sequence replaced: 2 C_v
-  token_add_remove  ///< one slot masked out, lengths being those with it: as token, but C_v where n = 1
+  token_add_remove  ///< one slot masked out, lengths being those with it: as token, but C_v where n = 1. All other
+                    ///< slots are in use: where how many are is private too, only zero_out has a bound
 };
 
 /// "token", "zero-out", "self-token", "sequence" or "token-add-remove".
@@ -27,11 +28,16 @@ Unit parse_unit(std::string_view name, const std::string& field = "unit");
 
 /// What a kernel's arithmetic adds to the bounds of exact arithmetic (docs/math/attention-sensitivity.md, section 6).
 /// Zeros: none. A row then moves by at most a' + 2 eta, where a' has C_v (1 + u_p) (1 + 2^-23) for C_v and B + eps_s
-/// for B; eta = eta_over_cv C_v is the part of the error that depends on the whole row.
+/// for B (B + 2 eps_s under Unit::zero_out); eta = eta_over_cv C_v is the part of the error that depends on the whole
+/// row. Under Unit::self_token the own row's factor 2 T becomes 2 T + own_spread (1 - T): another query rounds the
+/// weights of all keys anew.
 struct FinitePrecision {
   double u_p = 0;          ///< relative error of a rounded probability times its clip factor; in [0, 0.25]
   double eps_s = 0;        ///< absolute error of a score; in [0, 1000]
   double eta_over_cv = 0;  ///< absolute error of an output row over C_v; in [0, 1000]
+  /// Largest difference between the relative errors that a rounded probability times clip factor can have under two
+  /// queries, over 1 + u_p; in [0, 1]. 1 is always right; 0 only where these products are not rounded.
+  double own_spread = 1;
 };
 
 /// What the kernels of this library compute in.
@@ -117,10 +123,11 @@ class Sensitivity {
   double total_ = 0;
 };
 
-/// Reads a question from JSON: `unit`, `lengths` [[Sq, Sk], ...], `C_q`, `C_k`, `C_v` (a number or one a kv head) must
-/// be there; `block_m`, `causal`, `window` [L, R], `softcap`, `H`, `H_kv`, `D`, `scale`, `sigma` (a number or one a
-/// query head), `finite_precision` ({u_P, eps_s, eta_over_Cv}, "bf16" or "fp16"), `id` and `desc` may. Numbers may be
-/// strings of decimals. Throws UnusableInput naming the field, also for unknown and repeated ones.
+/// Reads a question from JSON. These must be there: `unit`, `lengths` [[Sq, Sk], ...], `causal`, `H`, `D`, and `C_q`,
+/// `C_k`, `C_v` (a number or one a kv head). These may be left out: `block_m` (1), `window` [L, R] (none), `H_kv` (H),
+/// `scale` (1 / sqrt(D)), `softcap` (none), `sigma` (a number or one a query head), `finite_precision` ("bf16", "fp16",
+/// or {u_P, eps_s, eta_over_Cv} with own_spread = 1), `id` and `desc`, which are not read. Numbers may be strings of
+/// decimals. Throws UnusableInput naming the field, also for unknown and repeated ones.
 struct QuestionDocument {
   SensitivityQuestion question;
   std::vector<double> sigma;  ///< empty: not given

@@ -1,6 +1,9 @@
 #include "attention_call.hpp"
 
+#include <algorithm>
 #include <dpflash/accounting/error.hpp>
+#include <iterator>
+#include <utility>
 
 #include "guard.hpp"
 #include "structs.hpp"
@@ -28,6 +31,21 @@ void check_range(const char* field, std::int64_t value, std::int64_t least, std:
 std::vector<double> read_clips(const char* field, const double* clips, std::int64_t count) {
   require(clips, field);
   return {clips, clips + count};
+}
+
+/// The clean answer written over the private one would be released in its place.
+void check_apart(const dpf_attention_tensors& t) {
+  const void* const inputs[] = {t.q, t.k, t.v};
+  const std::pair<const char*, const void*> outputs[] = {
+      {"tensors.out", t.out}, {"tensors.clean", t.clean}, {"tensors.lse", t.lse}, {"tensors.clipped", t.clipped}};
+  for (std::size_t i = 0; i < std::size(outputs); ++i) {
+    const auto& [field, data] = outputs[i];
+    const auto is_data = [data](const void* other) { return other == data; };
+    const auto is_same = [data](const auto& other) { return other.second == data; };
+    if (data != nullptr &&
+        (std::any_of(std::begin(inputs), std::end(inputs), is_data) || std::any_of(outputs, outputs + i, is_same)))
+      throw UnusableInput(field, "the address of another tensor", "memory of its own");
+  }
 }
 
 }  // namespace
@@ -60,6 +78,7 @@ dpf_attention_tensors read_tensors(const dpf_attention_tensors* given) {
   check_range("tensors.packed", tensors.packed, 0, 1);
   check_range("tensors.path", tensors.path, DPF_PATH_AUTO, DPF_PATH_SM90);
   check_range("tensors.reserved", tensors.reserved, 0, 0);
+  check_apart(tensors);
   return tensors;
 }
 

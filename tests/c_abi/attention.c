@@ -188,6 +188,37 @@ static void bad_calls_are_named(void) {
   dpf_graph_steps_free(NULL);
 }
 
+static void outputs_over_other_tensors_are_refused(void) {
+  const float sigma[] = {1, 1};
+  const dpf_attention attention = attention_of_case();
+  const dpf_attention_tensors good = tensors_of_case();
+  void* const taken[] = {q, k, v, clean};
+  dpf_attention_tensors tensors;
+  dpf_attention_noise* noise = NULL;
+  dpf_draws draws = DPF_DRAWS_INIT;
+  size_t i;
+  CHECK_STATUS(stated(sigma, kHeads, &noise), DPF_OK);
+  CHECK_STATUS(dpf_noise_source_from_entropy(DPF_CHACHA20, &draws.source), DPF_OK);
+  for (i = 0; i < sizeof taken / sizeof *taken; ++i) {
+    tensors = good;
+    tensors.out = taken[i];
+    CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
+    CHECK_REASON(taken[i] == clean ? "tensors.clean" : "tensors.out");
+  }
+  tensors = good;
+  tensors.lse = out;
+  CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_REASON("tensors.lse");
+  tensors = good;
+  tensors.clipped = (uint64_t*)(void*)out;
+  CHECK_STATUS(dpf_attention_reference(&attention, &tensors, noise, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_REASON("tensors.clipped");
+  /* Refused calls have used no draws. */
+  CHECK_STATUS(dpf_attention_reference(&attention, &good, noise, &draws), DPF_OK);
+  dpf_noise_source_free(draws.source);
+  dpf_attention_noise_free(noise);
+}
+
 static void calibrated_noise_meets_its_multiplier(void) {
   dpf_calibration* calibration = NULL;
   dpf_attention_noise* noise = NULL;
@@ -251,6 +282,7 @@ void test_attention(void) {
   clean_answers_follow_the_definition();
   noise_is_that_of_the_seed_and_used_once();
   bad_calls_are_named();
+  outputs_over_other_tensors_are_refused();
   calibrated_noise_meets_its_multiplier();
   builds_without_cuda_say_so();
   sensitivity_is_that_of_the_formula();

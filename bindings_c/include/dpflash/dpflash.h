@@ -220,7 +220,8 @@ enum { DPF_PATH_AUTO = 0, DPF_PATH_SM80 = 1, DPF_PATH_SM90 = 2 };
 
 /* Where the tensors of an attention call are. Element (b, i, h, d) of a tensor is at data + b strides[0] + i strides[1]
  * + h strides[2] + d, strides in elements. Packed sequences have no batch: row i of sequence b is row (sum of the
- * lengths before b) + i, and strides[0] is not read. Inputs may overlap; outputs overlap nothing. */
+ * lengths before b) + i, and strides[0] is not read. Inputs may overlap; outputs overlap nothing:
+ * an output at the address of another tensor is refused. */
 typedef struct dpf_attention_tensors {
   uint32_t struct_size;
   uint32_t abi_version;
@@ -305,10 +306,10 @@ DPF_API int dpf_attention_workspace(const dpf_attention* attention, const dpf_at
 
 /* out = round(softmax(clipped, masked scores) clip(v) + sigma z) on the current device. Work is queued on cuda_stream
  * and has not run when the call returns; nothing is allocated or waited for, and the call can be captured in a CUDA
- * graph, with draws->steps: replays of a launch that was captured without them would all have the same noise. The
- * workspace belongs to the call until it has run. Errors: UNUSABLE_INPUT naming the field, REUSED_NOISE when attention
- * was drawn at this (stream, step) of the source before, DEVICE, UNSUPPORTED without the CUDA parts; the output must
- * not be used then. */
+ * graph, with draws->steps: a capture without them is refused, since all replays would have the same noise (its stream
+ * and step count as used). The workspace belongs to the call until it has run. Errors: UNUSABLE_INPUT naming the field,
+ * REUSED_NOISE when attention was drawn at this (stream, step) of the source before, DEVICE, UNSUPPORTED without the
+ * CUDA parts; the output must not be used then. */
 DPF_API int dpf_attention_forward(const dpf_attention* attention, const dpf_attention_tensors* tensors,
                                   const dpf_attention_noise* noise, const dpf_draws* draws, void* workspace,
                                   size_t workspace_bytes, void* cuda_stream);

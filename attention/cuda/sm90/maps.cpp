@@ -64,6 +64,8 @@ CUtensorMap map_of(const View& view, const Forward& problem, bool queries, int b
   for (std::size_t i = 0; i < 4; ++i) sizes[i] = static_cast<cuuint64_t>(std::max<std::int64_t>(1, e.size[i]));
   // The stride of a single row, head or sequence is never used, but must be valid.
   for (std::size_t i = 0; i < 3; ++i) strides[i] = e.size[i + 1] <= 1 ? 16 : 2 * static_cast<cuuint64_t>(e.stride[i]);
+  // A tensor without rows may have no memory; it is never read, but its map must be valid.
+  void* const data = view.data != nullptr ? view.data : problem.q.data;
   const cuuint32_t box[4] = {64, static_cast<cuuint32_t>(box_rows), 1, 1};
   const cuuint32_t steps[4] = {1, 1, 1, 1};
   CUtensorMap map;

@@ -71,7 +71,7 @@ CUtensorMap map_of(const View& view, const Forward& problem, bool queries, int b
   CUtensorMap map;
   const CUresult result = encoder()(
       &map, problem.element == Element::f16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4,
-      view.data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
     throw gpu::DeviceError("cuTensorMapEncodeTiled: error " + std::to_string(static_cast<int>(result)));

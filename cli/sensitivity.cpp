@@ -188,9 +188,11 @@ std::string run_sensitivity(const Arguments& arguments) {
   if (!document.sigma.empty()) report.mu = report.analysis.mu(document.sigma);
   report.noise = calibration(options);
   if (options.plan) return plan(report, options);
+  // From the last, which alone has a limit on the size: what it refuses is refused at once.
   if (report.noise)
-    for (const Allocation allocation : kAllocations)
-      report.tables.emplace_back(report.analysis, *report.noise, allocation);
+    for (auto allocation = std::rbegin(kAllocations); allocation != std::rend(kAllocations); ++allocation)
+      report.tables.emplace_back(report.analysis, *report.noise, *allocation);
+  std::reverse(report.tables.begin(), report.tables.end());
   return arguments.format == Format::text ? text(report, options) : json(report, options);
 }
 

@@ -53,22 +53,28 @@ std::vector<double> per_head_sigma(std::span<const double> deltas, double mu) {
   return out;
 }
 
-std::vector<double> optimal_sigma(const Sensitivity& analysis, std::int64_t rows, double mu) {
+/// Refuses what Allocation::optimal has no memory for.
+void check_optimal(const Sensitivity& analysis, std::int64_t rows) {
   const SensitivityQuestion& question = analysis.question();
   if (rows * question.shape.heads > kMaxEntries)
     throw UnusableInput("allocation", "optimal with " + std::to_string(rows * question.shape.heads) + " entries",
                         "at most 2^26, or uniform or per-head");
+  const auto groups = static_cast<std::int64_t>(groups_of(analysis).size());
+  std::int64_t unknowns = 0;
+  for (const auto& distinct : analysis::distinct_lengths(question.shape))
+    unknowns += (distinct.lengths.queries + distinct.lengths.keys) * groups;
+  if (unknowns > kMaxEntries)
+    throw UnusableInput("allocation", "optimal with " + std::to_string(unknowns) + " rows and keys of distinct lengths",
+                        "at most 2^26, or uniform or per-head");
+}
+
+std::vector<double> optimal_sigma(const Sensitivity& analysis, std::int64_t rows, double mu) {
+  const SensitivityQuestion& question = analysis.question();
   // Clips are taken relative to the largest, so that no square leaves the doubles.
   SensitivityQuestion relative = question;
   const double largest = *std::max_element(question.clips.v.begin(), question.clips.v.end());
   for (double& c : relative.clips.v) c /= largest;
   const std::vector<HeadGroup> groups = groups_of(analysis);
-  std::int64_t unknowns = 0;
-  for (const auto& distinct : analysis::distinct_lengths(question.shape))
-    unknowns += (distinct.lengths.queries + distinct.lengths.keys) * static_cast<std::int64_t>(groups.size());
-  if (unknowns > kMaxEntries)
-    throw UnusableInput("allocation", "optimal with " + std::to_string(unknowns) + " rows and keys of distinct lengths",
-                        "at most 2^26, or uniform or per-head");
   const analysis::RowProblem problem = analysis::row_problem(relative, groups);
   analysis::Start start{.per_group = {}, .sequence = 0, .place = std::max<std::int64_t>(analysis.worst().position, 0)};
   for (const HeadGroup& group : groups)
@@ -151,6 +157,8 @@ NoiseTable::NoiseTable(const Sensitivity& analysis, const noise::Calibration& ca
     : NoiseTable(analysis, name_of(allocation)) {
   const double mu = mu_of(calibration, question_.unit);
   calibration_ = calibration;
+  // Before the passes over all rows that the others take.
+  if (allocation == Allocation::optimal && analysis.rows_moved() > 0) check_optimal(analysis, rows_);
   if (analysis.rows_moved() == 0) {
     fit(analysis, std::vector<double>(static_cast<std::size_t>(heads()), 0), mu);
     return;

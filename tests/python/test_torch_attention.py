@@ -276,9 +276,12 @@ def test_packed_lengths_are_checked():
         (([0, 2, 5], [0, 7]), "cu_seqlens_k"),
         (([0, 2, 5], [0, 3, 7], 2), "max_seqlen_q"),
         (([0, 2, 5], [0, 3, 7], None), "max_seqlen_q"),
+        (([0, 2, 5], [0, 3, 7], "5"), "max_seqlen_q"),
     ]:
         with pytest.raises(dpflash.UnusableInput, match=named):
             call(*arguments)
+    with pytest.raises(dpflash.UnusableInput, match="cu_seqlens_q: list"):
+        dp_attention(q, k, v, **CLIPS, noise_std=1.0, max_seqlen_q=5, cu_seqlens_q=[0, 5], cu_seqlens_k=[0, 7])
 
 
 def test_gradients_are_refused():

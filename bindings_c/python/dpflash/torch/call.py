@@ -152,11 +152,13 @@ def _packed_rows(q: Tensor, cu_q: Optional[Tensor], cu_k: Optional[Tensor], max_
     if cu_q is None or cu_k is None:
         return q.shape[1]
     for name, ends in (("cu_seqlens_q", cu_q), ("cu_seqlens_k", cu_k)):
+        if not isinstance(ends, Tensor):
+            raise _refuse(name, type(ends).__name__, "a tensor")
         if ends.dim() != 1 or ends.dtype not in (torch.int32, torch.int64) or ends.shape != cu_q.shape:
             raise _refuse(name, f"{ends.dtype} {tuple(ends.shape)}", "int32 or int64 of [sequences + 1], both alike")
     if max_q is None:
         raise _refuse("max_seqlen_q", None, "the most queries of any sequence")
-    return max_q
+    return integer(max_q, "max_seqlen_q", 0, 2**28)
 
 
 def dp_attention(

@@ -36,20 +36,10 @@ Sensitivity analysed(const char* shape, std::size_t shape_length) {
   return Sensitivity(std::move(document.question));
 }
 
-bool covers(KernelElement element, const attention::SensitivityQuestion& question) {
-  try {
-    const FinitePrecision needed = attention::kernel_precision(element, question);
-    const FinitePrecision& stated = question.precision;
-    return stated.u_p >= needed.u_p && stated.eps_s >= needed.eps_s && stated.eta_over_cv >= needed.eta_over_cv;
-  } catch (const UnusableInput&) {
-    return false;  // The kernels of this element do not take the shape.
-  }
-}
-
 dpf_attention_noise* made(NoiseTable table) {
   const attention::SensitivityQuestion question = table.question();
-  return new dpf_attention_noise{std::move(table), covers(KernelElement::bf16, question),
-                                 covers(KernelElement::fp16, question)};
+  return new dpf_attention_noise{std::move(table), attention::covers_kernel(KernelElement::bf16, question),
+                                 attention::covers_kernel(KernelElement::fp16, question)};
 }
 
 /// One clip a kv head, however they are given.

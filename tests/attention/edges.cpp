@@ -135,6 +135,24 @@ TEST_CASE("the kernels' charge knows the most visible keys of any mask") {
         }
 }
 
+TEST_CASE("charges of one element type do not pass for another's") {
+  SensitivityQuestion question;
+  question.shape.lengths = {{64, 64}};
+  question.shape.head_dim = 64;
+  question.clips = {{1}, {1}, {1e-6}};
+  question.unit = Unit::self_token;
+  CHECK_FALSE(covers_kernel(KernelElement::bf16, question));
+  question.precision = kernel_precision(KernelElement::bf16, question);
+  CHECK(covers_kernel(KernelElement::bf16, question));
+  // So small a clip leaves binary16's normal numbers: its products may be rounded by all of themselves.
+  const FinitePrecision half = kernel_precision(KernelElement::fp16, question);
+  CHECK(half.own_spread == 1);
+  CHECK(question.precision.own_spread < 1);
+  CHECK_FALSE(covers_kernel(KernelElement::fp16, question));
+  question.precision.own_spread = 0;
+  CHECK_FALSE(covers_kernel(KernelElement::bf16, question));
+}
+
 TEST_CASE("text after a NUL byte is not ignored, and an empty list of sigma is no list") {
   const std::string fields = R"("unit":"token","lengths":[[2,2]],"causal":true,"H":1,"D":64,"C_q":1,"C_k":1,"C_v":1)";
   CHECK(refusal("{" + fields + "}") == "accepted");

@@ -89,4 +89,15 @@ FinitePrecision kernel_precision(KernelElement element, const SensitivityQuestio
   return out;
 }
 
+bool covers_kernel(KernelElement element, const SensitivityQuestion& question) {
+  try {
+    const FinitePrecision needed = kernel_precision(element, question);
+    const FinitePrecision& has = question.precision;
+    return has.u_p >= needed.u_p && has.eps_s >= needed.eps_s && has.eta_over_cv >= needed.eta_over_cv &&
+           has.own_spread >= needed.own_spread;
+  } catch (const accounting::UnusableInput&) {
+    return false;
+  }
+}
+
 }  // namespace dpflash::attention

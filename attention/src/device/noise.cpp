@@ -21,18 +21,6 @@ using Lengths = std::pair<std::int64_t, std::int64_t>;
 
 Lengths pair_of(const SequenceLengths& lengths) { return {lengths.queries, lengths.keys}; }
 
-/// Whether an analysis has all that the kernels' arithmetic adds to it.
-bool is_charged(KernelElement element, const SensitivityQuestion& question) {
-  try {
-    const FinitePrecision least = kernel_precision(element, question);
-    const FinitePrecision& has = question.precision;
-    return has.u_p >= least.u_p && has.eps_s >= least.eps_s && has.eta_over_cv >= least.eta_over_cv;
-  } catch (const accounting::UnusableInput&) {
-    // Out of the element's range: a call with it is refused for that.
-    return false;
-  }
-}
-
 [[noreturn]] void refuse(const std::string& field, const std::string& value, const std::string& table) {
   throw accounting::UnusableInput(field, value, "what the noise was made for: " + table);
 }
@@ -46,8 +34,8 @@ void check_same(const char* field, double value, double table) {
 DeviceNoise::DeviceNoise(const NoiseTable& table, gpu::StreamHandle stream)
     : DeviceNoise(table.per_row() ? stated(table.sigma(), table.heads(), stream) : stated(table.sigma())) {
   question_ = table.question();
-  charged_[0] = is_charged(KernelElement::bf16, *question_);
-  charged_[1] = is_charged(KernelElement::fp16, *question_);
+  charged_[0] = covers_kernel(KernelElement::bf16, *question_);
+  charged_[1] = covers_kernel(KernelElement::fp16, *question_);
   std::vector<SequenceLengths>& lengths = question_->shape.lengths;
   const auto before = [](const auto& a, const auto& b) { return pair_of(a) < pair_of(b); };
   const auto same = [](const auto& a, const auto& b) { return pair_of(a) == pair_of(b); };

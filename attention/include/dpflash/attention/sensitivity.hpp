@@ -58,6 +58,10 @@ struct SensitivityQuestion {
 /// exact range: scores beyond 70 (bf16) or 9.7 (fp16), or sums that may leave fp32.
 FinitePrecision kernel_precision(KernelElement element, const SensitivityQuestion& question);
 
+/// Whether the question's own charges are at least those of the kernels, each of them. False as well where the kernels
+/// have no exact range.
+bool covers_kernel(KernelElement element, const SensitivityQuestion& question);
+
 /// Where a record is: keys position .. position + block - 1 of a sequence. -1 under Unit::sequence.
 struct RecordPlace {
   std::int64_t sequence = 0;

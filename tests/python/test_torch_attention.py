@@ -94,6 +94,11 @@ def test_packed_is_each_sequence_alone():
     assert stats.mu == pytest.approx(max(alone), rel=1e-9)
 
 
+def same_somewhere(one, other):
+    """Whether a part of the noise is shared. One pair in 10^5 is as close as this by chance."""
+    return torch.isclose(one, other).float().mean() > 0.02
+
+
 def normalised(out, clean, sigma):
     return ((out - clean).double() / sigma).flatten()
 
@@ -136,7 +141,7 @@ def test_a_seed_repeats_and_an_offset_does_not():
     assert torch.equal(out(seed=3), out(seed=3))
     for other in ({"seed": 4}, {"seed": 3, "offset": 1}, {"seed": 3, "offset": 1 << 32}, {"seed": 3, "generator": "philox"}, {}):
         assert not torch.isclose(out(seed=3), out(**other)).all()
-    assert not torch.isclose(out(), out()).any()
+    assert not same_somewhere(out(), out())
 
 
 def test_calibrated_noise_meets_its_target():
@@ -324,7 +329,7 @@ def test_compiled_code_is_one_graph_with_fresh_noise(backend):
     first, second, stats = compiled(q, k, v)
     third = compiled(q, k, v)[0]
     # Neither merged as equal subexpressions, nor repeated by the next run.
-    assert not torch.isclose(first, second).any() and not torch.isclose(first, third).any()
+    assert not same_somewhere(first, second) and not same_somewhere(first, third)
     assert stats.mu == dp_attention(q, k, v, **CLIPS, noise_std=1.0, causal=True)[1].mu
     assert stats.epsilon.upper > 0
     assert log.count == 4

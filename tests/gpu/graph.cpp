@@ -95,6 +95,18 @@ TEST_CASE("a trainer's step in a graph") {
   for (const float x : device_out.download(stream)) REQUIRE(std::isnan(x));
 }
 
+TEST_CASE("a plain position is refused while a graph is captured, and stays unused") {
+  const gpu::Stream stream;
+  const noise::Isotropic mechanism(3001, 0.7, gaussian());
+  const Shifted<float> data(random_elements<float>(mechanism.size(), 4), 0, stream);
+  auto draws = source(Generator::philox);
+  const Graph graph(stream, [&] {
+    CHECK_THROWS_WITH_AS(noise::privatise(mechanism, data.span(), {draws, noise::Position{}}, stream.handle()),
+                         doctest::Contains("GraphSteps"), accounting::UnusableInput);
+  });
+  noise::privatise(mechanism, data.span(), {draws, noise::Position{}}, stream.handle());
+}
+
 TEST_CASE("every mechanism can be captured, and ends in NaN or the most negative integer") {
   const gpu::Stream stream;
   auto draws = source(Generator::chacha12);

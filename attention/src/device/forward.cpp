@@ -184,16 +184,6 @@ void fill_noise(cuda::Forward& f, const DeviceNoise& noise) {
   std::copy(per_head.begin(), per_head.end(), f.sigma.value);
 }
 
-/// A launch that was captured at one position would have the same noise in every replay: two of them give away the
-/// difference of their data. The position stays claimed.
-void check_capture(const noise::TakenDraws& taken, gpu::StreamHandle stream) {
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  gpu::check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
-  if (status != cudaStreamCaptureStatusNone && taken.counter == nullptr)
-    throw UnusableInput("from", "a Position on a stream that is being captured",
-                        "GraphSteps, with which every replay draws at a step of its own");
-}
-
 /// Where the lengths of packed sequences stand, and what is written there: queries, then keys.
 void place_lengths(Prepared& p, void* workspace, gpu::StreamHandle stream) {
   if (!p.places.packed) return;
@@ -228,8 +218,7 @@ void forward(const ForwardTensors& tensors, const ForwardOptions& options, const
     throw UnusableInput("workspace.size", std::to_string(workspace.size),
                         "at least " + std::to_string(bytes) + " bytes of device memory");
   check_alignment("workspace", workspace.data, kAlignment);
-  const noise::TakenDraws taken = noise::DrawAccess::take_attention(from);
-  check_capture(taken, stream);
+  const noise::TakenDraws taken = noise::DrawAccess::take_attention(from, stream);
   p.problem.draws = taken.draws;
   if (!query_extents(options.shape, p.places).empty()) {
     place_lengths(p, workspace.data, stream);

@@ -76,4 +76,10 @@ void zero(void* device, std::size_t bytes, StreamHandle stream) {
 
 void synchronise(StreamHandle stream) { check(cudaStreamSynchronize(stream), "cudaStreamSynchronize"); }
 
+bool is_capturing(StreamHandle stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
 }  // namespace dpflash::gpu

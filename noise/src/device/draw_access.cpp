@@ -58,35 +58,41 @@ TakenDraws DrawAccess::claimed(const DrawFrom& from, std::uint64_t first) {
   return taken;
 }
 
-std::uint32_t DrawAccess::steps_to_claim(const DrawFrom& from) {
+std::uint32_t DrawAccess::steps_to_claim(const DrawFrom& from, gpu::StreamHandle stream) {
   const GraphSteps* const steps = from.steps_;
-  if (steps == nullptr) return 1;
+  if (steps == nullptr) {
+    if (gpu::is_capturing(stream))
+      throw accounting::UnusableInput("from", "a Position on a stream that is being captured",
+                                      "GraphSteps, with which every replay draws at a step of its own");
+    return 1;
+  }
   if (steps->taken_ == steps->launches_)
     throw accounting::UnusableInput("steps", "a launch more than the " + std::to_string(steps->launches_) + " planned",
                                     "a GraphSteps with enough launches");
   return steps->count_;
 }
 
-TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t first, std::span<const DrawRange> ranges) {
-  const std::uint32_t count = steps_to_claim(from);
+TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t first, std::span<const DrawRange> ranges,
+                            gpu::StreamHandle stream) {
+  const std::uint32_t count = steps_to_claim(from, stream);
   for (std::uint32_t i = 0; i < count; ++i)
     for (const DrawRange& range : ranges)
       from.source_->claim({from.position_.stream, from.position_.step + i, range.first}, range.count);
   return claimed(from, first);
 }
 
-TakenDraws DrawAccess::take_attention(const DrawFrom& from) {
+TakenDraws DrawAccess::take_attention(const DrawFrom& from, gpu::StreamHandle stream) {
   if (from.position_.first != 0)
     throw accounting::UnusableInput("position.first", std::to_string(from.position_.first),
                                     "0: an attention output has all draws of its stream and step");
-  from.source_->claim_attention(from.position_.stream, from.position_.step, steps_to_claim(from));
+  from.source_->claim_attention(from.position_.stream, from.position_.step, steps_to_claim(from, stream));
   return claimed(from, 0);
 }
 
-TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t skip, std::uint64_t count) {
+TakenDraws DrawAccess::take(const DrawFrom& from, std::uint64_t skip, std::uint64_t count, gpu::StreamHandle stream) {
   const std::uint64_t begin = structure::later(from.position_, skip).first;
   const DrawRange range{begin, count};
-  return take(from, begin, {&range, 1});
+  return take(from, begin, {&range, 1}, stream);
 }
 
 void DrawAccess::launched(const TakenDraws& taken, gpu::StreamHandle stream) {

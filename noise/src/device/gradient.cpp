@@ -35,7 +35,7 @@ struct DeviceGradient::State {
   void upload_rules(gpu::StreamHandle stream);
   void upload_table(std::span<float* const> out, bool microbatches, gpu::StreamHandle stream);
   void norms_and_factors(std::uint64_t batch, gpu::StreamHandle stream);
-  TakenDraws take(const DrawFrom& from) const;
+  TakenDraws take(const DrawFrom& from, gpu::StreamHandle stream) const;
   void check_sums() const;
   void check_rule() const;
 };
@@ -120,9 +120,9 @@ void DeviceGradient::State::norms_and_factors(std::uint64_t batch, gpu::StreamHa
                       factors.data(), stream);
 }
 
-TakenDraws DeviceGradient::State::take(const DrawFrom& from) const {
+TakenDraws DeviceGradient::State::take(const DrawFrom& from, gpu::StreamHandle stream) const {
   const std::uint64_t first = DrawAccess::first(from);
-  return DrawAccess::take(from, first, draw_ranges(tensors, first));
+  return DrawAccess::take(from, first, draw_ranges(tensors, first), stream);
 }
 
 /// A record that is in two releases through one sum, or clipped to more than the noise is for, costs more than is
@@ -170,7 +170,7 @@ void DeviceGradient::replace(const PrivateGradient& release, gpu::StreamHandle s
 void DeviceGradient::release(std::uint64_t batch, const DrawFrom& from, gpu::StreamHandle stream) {
   state_->check_rule();
   if (batch > state_->most_examples) state_->norms_and_factors(batch, stream);  // throws before anything is claimed
-  const TakenDraws taken = state_->take(from);
+  const TakenDraws taken = state_->take(from, stream);
   state_->norms_and_factors(batch, stream);
   gpu::release_gradients(state_->table, batch, state_->factors.data(), state_->scales.data(),
                          state_->release.denominator(), false, taken.draws, stream);
@@ -195,7 +195,7 @@ void DeviceGradient::add(std::uint64_t batch, gpu::StreamHandle stream) {
 
 void DeviceGradient::finish(const DrawFrom& from, gpu::StreamHandle stream) {
   state_->check_sums();
-  const TakenDraws taken = state_->take(from);
+  const TakenDraws taken = state_->take(from, stream);
   state_->spent = true;
   gpu::release_gradients(state_->table, 0, state_->factors.data(), state_->scales.data(), state_->release.denominator(),
                          true, taken.draws, stream);

@@ -30,7 +30,7 @@ template <class Integer>
 void privatise_shard(const GridMechanism& mechanism, gpu::DeviceSpan<Integer> part, std::size_t begin,
                      const DrawFrom& from, gpu::StreamHandle stream) {
   structure::check_shard(begin, part.size, mechanism.size());
-  const TakenDraws taken = DrawAccess::take(from, begin, part.size);
+  const TakenDraws taken = DrawAccess::take(from, begin, part.size, stream);
   gpu::add_grid_normal(taken.draws, part.data, part.size, std::ldexp(1.0, mechanism.bits()), stream);
   DrawAccess::launched(taken, stream);
 }

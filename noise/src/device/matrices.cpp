@@ -33,7 +33,7 @@ void DeviceLowRank::project(gpu::DeviceSpan<const float> sum, gpu::DeviceSpan<fl
 void DeviceLowRank::privatise_projected(gpu::DeviceSpan<float> subspace, const DrawFrom& from,
                                         gpu::StreamHandle stream) const {
   check_size(subspace.size, draws(), "subspace");
-  const TakenDraws taken = DrawAccess::take(from, 0, draws());
+  const TakenDraws taken = DrawAccess::take(from, 0, draws(), stream);
   gpu::add_normal(taken.draws, gpu::Element::f32, subspace.data, subspace.size, gpu::OneScale{scale_}, stream);
   DrawAccess::launched(taken, stream);
 }
@@ -47,7 +47,7 @@ void DeviceLowRank::lift(gpu::DeviceSpan<const float> subspace, gpu::DeviceSpan<
 
 void DeviceLowRank::privatise(gpu::DeviceSpan<float> sum, const DrawFrom& from, gpu::StreamHandle stream) {
   check_size(sum.size, size(), "sum");
-  const TakenDraws taken = DrawAccess::take(from, 0, draws());
+  const TakenDraws taken = DrawAccess::take(from, 0, draws(), stream);
   project({sum.data, sum.size}, subspace_.span(), stream);
   gpu::add_normal(taken.draws, gpu::Element::f32, subspace_.data(), draws(), gpu::OneScale{scale_}, stream);
   DrawAccess::launched(taken, stream);
@@ -89,7 +89,7 @@ std::size_t DeviceMatrixVariate::size() const noexcept { return state_->rows * s
 
 void DeviceMatrixVariate::privatise(gpu::DeviceSpan<float> sum, const DrawFrom& from, gpu::StreamHandle stream) {
   check_size(sum.size, size(), "sum");
-  const TakenDraws taken = DrawAccess::take(from, 0, size());
+  const TakenDraws taken = DrawAccess::take(from, 0, size(), stream);
   State& s = *state_;
   gpu::fill_normal(taken.draws, s.draws.data(), size(), stream);
   DrawAccess::launched(taken, stream);

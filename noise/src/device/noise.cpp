@@ -22,13 +22,13 @@ std::span<const float> scales_of(const Weighted& mechanism, std::size_t begin, s
 }  // namespace
 
 void normal(gpu::DeviceSpan<float> out, const DrawFrom& from, gpu::StreamHandle stream) {
-  const TakenDraws taken = DrawAccess::take(from, 0, out.size);
+  const TakenDraws taken = DrawAccess::take(from, 0, out.size, stream);
   gpu::fill_normal(taken.draws, out.data, out.size, stream);
   DrawAccess::launched(taken, stream);
 }
 
 void laplace(gpu::DeviceSpan<float> out, const DrawFrom& from, gpu::StreamHandle stream) {
-  const TakenDraws taken = DrawAccess::take(from, 0, out.size);
+  const TakenDraws taken = DrawAccess::take(from, 0, out.size, stream);
   gpu::add_laplace(taken.draws, out.data, out.size, 1.0f, true, stream);
   DrawAccess::launched(taken, stream);
 }
@@ -43,7 +43,7 @@ template <class T>
 void privatise_shard(const Isotropic& mechanism, gpu::DeviceSpan<T> part, std::size_t begin, const DrawFrom& from,
                      gpu::StreamHandle stream) {
   check_shard(begin, part.size, mechanism.size());
-  const TakenDraws taken = DrawAccess::take(from, begin, part.size);
+  const TakenDraws taken = DrawAccess::take(from, begin, part.size, stream);
   gpu::add_normal(taken.draws, element_of<T>(), part.data, part.size, gpu::OneScale{mechanism.scale()}, stream);
   DrawAccess::launched(taken, stream);
 }
@@ -56,7 +56,7 @@ void privatise(const Laplace& mechanism, gpu::DeviceSpan<float> sum, const DrawF
 void privatise_shard(const Laplace& mechanism, gpu::DeviceSpan<float> part, std::size_t begin, const DrawFrom& from,
                      gpu::StreamHandle stream) {
   check_shard(begin, part.size, mechanism.size());
-  const TakenDraws taken = DrawAccess::take(from, begin, part.size);
+  const TakenDraws taken = DrawAccess::take(from, begin, part.size, stream);
   gpu::add_laplace(taken.draws, part.data, part.size, mechanism.scale(), false, stream);
   DrawAccess::launched(taken, stream);
 }
@@ -73,7 +73,7 @@ DeviceWeighted::DeviceWeighted(const Weighted& mechanism, std::size_t begin, std
 template <class T>
 void DeviceWeighted::privatise(gpu::DeviceSpan<T> part, const DrawFrom& from, gpu::StreamHandle stream) const {
   check_size(part.size, size(), "part");
-  const TakenDraws taken = DrawAccess::take(from, begin_, part.size);
+  const TakenDraws taken = DrawAccess::take(from, begin_, part.size, stream);
   gpu::add_normal(taken.draws, element_of<T>(), part.data, part.size, gpu::ElementScales{scales_.data()}, stream);
   DrawAccess::launched(taken, stream);
 }
@@ -108,7 +108,7 @@ DeviceBlockDiagonal::DeviceBlockDiagonal(const BlockDiagonal& mechanism, std::si
 template <class T>
 void DeviceBlockDiagonal::privatise(gpu::DeviceSpan<T> part, const DrawFrom& from, gpu::StreamHandle stream) const {
   check_size(part.size, size_, "part");
-  const TakenDraws taken = DrawAccess::take(from, begin_, part.size);
+  const TakenDraws taken = DrawAccess::take(from, begin_, part.size, stream);
   const gpu::SegmentScales scales{ends_.data(), scales_.data(), hints_.data()};
   gpu::add_normal(taken.draws, element_of<T>(), part.data, part.size, scales, stream);
   DrawAccess::launched(taken, stream);

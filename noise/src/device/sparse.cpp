@@ -42,7 +42,7 @@ DeviceSparse::DeviceSparse(const Sparse& mechanism, std::size_t begin, std::size
 template <class T>
 void DeviceSparse::privatise(gpu::DeviceSpan<T> part, const DrawFrom& from, gpu::StreamHandle stream) {
   check_size(part.size, size_, "part");
-  const TakenDraws taken = DrawAccess::take(from, rank_, kept_);
+  const TakenDraws taken = DrawAccess::take(from, rank_, kept_, stream);
   const gpu::Positions positions{positions_.data(), kept_, wide_};
   gpu::gather_noisy(taken.draws, positions, element_of<T>(), part.data, scale_, true, values_.data(), stream);
   DrawAccess::launched(taken, stream);
@@ -54,7 +54,7 @@ void DeviceSparse::release(gpu::DeviceSpan<const T> part, gpu::DeviceSpan<T> val
                            gpu::StreamHandle stream) const {
   check_size(part.size, size_, "part");
   check_size(values.size, kept_, "values");
-  const TakenDraws taken = DrawAccess::take(from, rank_, kept_);
+  const TakenDraws taken = DrawAccess::take(from, rank_, kept_, stream);
   gpu::gather_noisy(taken.draws, {positions_.data(), kept_, wide_}, element_of<T>(), part.data, scale_, false,
                     values.data, stream);
   DrawAccess::launched(taken, stream);

@@ -81,6 +81,9 @@ void zero(void* device, std::size_t bytes, StreamHandle stream);
 /// Waits until all that was queued on the stream has run; throws DeviceError when any of it failed.
 void synchronise(StreamHandle stream);
 
+/// Whether work queued on the stream now goes into a CUDA graph. Throws DeviceError.
+[[nodiscard]] bool is_capturing(StreamHandle stream);
+
 /// A device copy of a host array, in stream order: the host array must stay until the stream has passed it.
 template <class T>
 Buffer<T> upload(std::span<const T> host, StreamHandle stream) {

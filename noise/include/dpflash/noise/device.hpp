@@ -44,8 +44,9 @@ class GraphSteps {
   gpu::Memory counters_;
 };
 
-/// Which draws a call takes: those of one position, or draws `first` onwards of every step of a GraphSteps, one launch
-/// of it. All of them are claimed when the call is made, for a graph those of every step.
+/// Which draws a call takes: those of one position (refused, UnusableInput, on a stream that is being captured: every
+/// replay would draw the same noise), or draws `first` onwards of every step of a GraphSteps, one launch of it. All of
+/// them are claimed when the call is made, for a graph those of every step.
 class DrawFrom {
  public:
   DrawFrom(NoiseSource& source, const Position& position) : source_(&source), position_(position) {}

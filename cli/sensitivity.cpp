@@ -182,8 +182,13 @@ std::string text(const Report& report, const SensitivityOptions& options) {
 }  // namespace
 
 std::string run_sensitivity(const Arguments& arguments) {
-  const SensitivityOptions& options = arguments.sensitivity;
+  SensitivityOptions options = arguments.sensitivity;
   const attention::QuestionDocument document = attention::parse_question(read_text("shape", options.shape));
+  if (document.hetero_mu) {
+    if (options.mu || options.epsilon)
+      throw accounting::UnusableInput("hetero_mu", "a value beside --mu or --target-epsilon", "one of the three");
+    options.mu = document.hetero_mu;
+  }
   Report report{.analysis = Sensitivity(document.question)};
   if (!document.sigma.empty()) report.mu = report.analysis.mu(document.sigma);
   report.noise = calibration(options);

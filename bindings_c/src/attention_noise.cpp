@@ -33,6 +33,8 @@ Sensitivity analysed(const char* shape, std::size_t shape_length) {
   attention::QuestionDocument document = attention::parse_question(read_text(shape, shape_length, "shape"));
   if (!document.sigma.empty())
     throw UnusableInput("sigma", "a value in the shape", "nothing: this call is for the noise");
+  if (document.hetero_mu)
+    throw UnusableInput("hetero_mu", "a value in the shape", "nothing: this call is for the noise");
   return Sensitivity(std::move(document.question));
 }
 

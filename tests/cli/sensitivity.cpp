@@ -57,7 +57,6 @@ TEST_CASE("the oracle's cases through the command") {
     CAPTURE(record["desc"]);
     const json expected = record["expected"];
     record.erase("expected");
-    record.erase("hetero_mu");
     const json found = answer(record);
     check_near(found["B_effective"], expected["B_effective"]);
     check_near(found["delta_total"], expected["delta_total"]);
@@ -69,6 +68,14 @@ TEST_CASE("the oracle's cases through the command") {
       check_near(found["delta_per_head"][h], expected["delta_per_head"][h]);
     CHECK(found.contains("mu") == expected.contains("mu"));
     if (expected.contains("mu")) check_near(found["mu"], expected["mu"]);
+    CHECK(found.contains("noise") == record.contains("hetero_mu"));
+    if (record.contains("hetero_mu")) {
+      const double variance = std::stod(expected["hetero_total_variance_per_column"].get<std::string>());
+      const double optimal = found["noise"]["allocations"][2]["total_variance"];
+      // Each sigma is a float, rounded up.
+      CHECK(optimal >= variance * (1 - 1e-12));
+      CHECK(optimal <= variance * (1 + 1e-6));
+    }
   }
 }
 

@@ -18,7 +18,7 @@ constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
 constexpr const char* kDocument = "one JSON object with unit, lengths, causal, H, D, C_q, C_k, C_v";
 constexpr const char* kFields[] = {
     "unit",  "block_m", "lengths", "causal", "window", "softcap",          "H",  "H_kv", "D",
-    "scale", "C_q",     "C_k",     "C_v",    "sigma",  "finite_precision", "id", "desc"};
+    "scale", "C_q",     "C_k",     "C_v",    "sigma",  "finite_precision", "id", "desc", "hetero_mu"};
 
 std::string brief(const json& value) {
   if (value.is_object()) return "an object";
@@ -166,6 +166,12 @@ QuestionDocument parse_question(std::string_view text) {
   if (document.contains("sigma")) {
     out.sigma = numbers("sigma", document["sigma"]);
     if (out.sigma.size() == 1) out.sigma.assign(static_cast<std::size_t>(out.question.shape.heads), out.sigma[0]);
+  }
+  if (document.contains("hetero_mu")) {
+    constexpr const char* kAllowed = "a number in [1e-8, 1000]";
+    const double mu = number("hetero_mu", document["hetero_mu"], kAllowed);
+    if (!(mu >= 1e-8 && mu <= 1000)) throw UnusableInput("hetero_mu", brief(document["hetero_mu"]), kAllowed);
+    out.hetero_mu = mu;
   }
   return out;
 }

@@ -130,11 +130,13 @@ class Sensitivity {
 /// Reads a question from JSON. These must be there: `unit`, `lengths` [[Sq, Sk], ...], `causal`, `H`, `D`, and `C_q`,
 /// `C_k`, `C_v` (a number or one a kv head). These may be left out: `block_m` (1), `window` [L, R] (none), `H_kv` (H),
 /// `scale` (1 / sqrt(D)), `softcap` (none), `sigma` (a number or one a query head), `finite_precision` ("bf16", "fp16",
-/// or {u_P, eps_s, eta_over_Cv} with own_spread = 1), `id` and `desc`, which are not read. Numbers may be strings of
-/// decimals. Throws UnusableInput naming the field, also for unknown and repeated ones.
+/// or {u_P, eps_s, eta_over_Cv} with own_spread = 1), `hetero_mu` (noise of least variance is asked for, at this mu of
+/// a release; in [1e-8, 1000]), `id` and `desc`, which are not read. Numbers may be strings of decimals. Throws
+/// UnusableInput naming the field, also for unknown and repeated ones.
 struct QuestionDocument {
   SensitivityQuestion question;
   std::vector<double> sigma;  ///< empty: not given
+  std::optional<double> hetero_mu = std::nullopt;
 };
 QuestionDocument parse_question(std::string_view json);
 

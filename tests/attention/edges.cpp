@@ -85,6 +85,8 @@ TEST_CASE("scores with errors: a zeroed key's own counts as well") {
 
 TEST_CASE("shapes with many rows or heads answer or are refused, and soon") {
   constexpr std::int64_t kLong = 1 << 28;
+  // They take a tenth of a second; what they stood for took minutes.
+  constexpr double kHang = 30;
   CHECK(seconds([] {
           SensitivityQuestion q = question(Unit::token, {});
           for (std::int64_t s = 0; s < 1000; ++s) q.shape.lengths.push_back({kLong - s, 2 + s});
@@ -93,11 +95,11 @@ TEST_CASE("shapes with many rows or heads answer or are refused, and soon") {
           q.block = 2;
           q.shape.window = {0, 3};
           CHECK_THROWS_WITH_AS(Sensitivity{q}, doctest::Contains("rows and keys"), UnusableInput);
-        }) < 2);
+        }) < kHang);
   SensitivityQuestion copies = question(Unit::token, std::vector<SequenceLengths>(20000, {1 << 16, 2}));
   copies.block = 2;
   copies.shape.window = {0, 3};
-  CHECK(seconds([&] { CHECK(Sensitivity(copies).rows_moved() > 0); }) < 2);
+  CHECK(seconds([&] { CHECK(Sensitivity(copies).rows_moved() > 0); }) < kHang);
   // One sigma a head: no work for each row and head.
   SensitivityQuestion heads = question(Unit::token, {{1 << 16, 1 << 16}});
   heads.shape.causal = true;
@@ -106,7 +108,7 @@ TEST_CASE("shapes with many rows or heads answer or are refused, and soon") {
   CHECK(seconds([&] {
           const Sensitivity analysis(heads);
           CHECK(NoiseTable::stated(analysis, sigma).mu() == doctest::Approx(analysis.total()));
-        }) < 2);
+        }) < kHang);
 }
 
 TEST_CASE("the kernels' charge knows the most visible keys of any mask") {

@@ -12,7 +12,6 @@ namespace {
 using accounting::UnusableInput;
 using attention::Allocation;
 using attention::FinitePrecision;
-using attention::KernelElement;
 using attention::NoiseTable;
 using attention::Sensitivity;
 
@@ -38,11 +37,7 @@ Sensitivity analysed(const char* shape, std::size_t shape_length) {
   return Sensitivity(std::move(document.question));
 }
 
-dpf_attention_noise* made(NoiseTable table) {
-  const attention::SensitivityQuestion question = table.question();
-  return new dpf_attention_noise{std::move(table), attention::covers_kernel(KernelElement::bf16, question),
-                                 attention::covers_kernel(KernelElement::fp16, question)};
-}
+dpf_attention_noise* made(NoiseTable table) { return new dpf_attention_noise{std::move(table)}; }
 
 /// One clip a kv head, however they are given.
 bool same_clips(const std::vector<double>& a, const std::vector<double>& b) {

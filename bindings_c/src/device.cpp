@@ -12,7 +12,6 @@ namespace dpflash::c {
 namespace {
 
 using accounting::UnusableInput;
-using attention::DeviceNoise;
 
 gpu::StreamHandle stream_of(void* cuda_stream) { return static_cast<gpu::StreamHandle>(cuda_stream); }
 
@@ -50,16 +49,7 @@ attention::ForwardOptions options_of(AttentionCall call, const dpf_attention_ten
 
 void upload(dpf_attention_noise& noise, gpu::StreamHandle stream) {
   if (noise.device) throw UnusableInput("noise", "uploaded already, a second upload", "one upload");
-  const attention::NoiseTable& table = noise.table;
-  noise.device =
-      table.per_row() ? DeviceNoise::stated(table.sigma(), table.heads(), stream) : DeviceNoise::stated(table.sigma());
-}
-
-/// Noise whose mu counts on exact arithmetic does not cover what a kernel rounds.
-void check_precision(const dpf_attention_noise& noise, std::int32_t element) {
-  if (element == DPF_BF16 ? noise.covers_bf16 : noise.covers_f16) return;
-  throw UnusableInput("noise", "a finite_precision below that of the kernels",
-                      std::string("a shape with finite_precision \"") + (element == DPF_BF16 ? "bf16\"" : "fp16\""));
+  noise.device.emplace(noise.table, stream);
 }
 
 }  // namespace
@@ -98,7 +88,6 @@ int dpf_attention_forward(const dpf_attention* attention, const dpf_attention_te
     const dpf_attention_tensors t = read_tensors(tensors);
     AttentionCall call = read_attention(attention);
     check_made_for(noise, call);
-    check_precision(*noise, t.element);
     if (!noise->device) throw UnusableInput("noise", "not on a device", "a noise that was uploaded");
     const dpflash::attention::ForwardOptions options = options_of(std::move(call), t);
     const dpf_draws from = read_draws(draws);

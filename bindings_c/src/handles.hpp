@@ -23,9 +23,6 @@ struct dpf_noise_source {
 
 struct dpf_attention_noise {
   dpflash::attention::NoiseTable table;
-  /// Whether the table's mu has the errors of the kernels of this element in it.
-  bool covers_bf16;
-  bool covers_f16;
 #ifdef DPFLASH_HAS_CUDA
   std::optional<dpflash::attention::DeviceNoise> device = std::nullopt;
 #endif

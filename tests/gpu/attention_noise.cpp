@@ -1,10 +1,9 @@
 // Noise of the attention kernels: the host's draws bit for bit, whatever the layout, kernel or graph.
-#include <cuda_runtime_api.h>
-
 #include <dpflash/accounting/error.hpp>
 #include <functional>
 
 #include "attention_cases.hpp"
+#include "device_graph.hpp"
 #include "reference/draws.hpp"
 
 using namespace dpflash;
@@ -86,27 +85,6 @@ std::vector<float> table_of(std::size_t size) {
   for (std::size_t i = 0; i < size; ++i) sigma[i] = 0.1f + 0.01f * static_cast<float>(i % 89);
   return sigma;
 }
-
-/// What `work` queues on the stream, as a graph.
-class Graph {
- public:
-  template <class Work>
-  Graph(const gpu::Stream& stream, Work&& work) {
-    gpu::check(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal), "begin");
-    work();
-    cudaGraph_t graph = nullptr;
-    gpu::check(cudaStreamEndCapture(stream.handle(), &graph), "end");
-    gpu::check(cudaGraphInstantiate(&graph_, graph, 0), "instantiate");
-    gpu::check(cudaGraphDestroy(graph), "destroy");
-  }
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
-  ~Graph() { static_cast<void>(cudaGraphExecDestroy(graph_)); }
-  void replay(const gpu::Stream& stream) const { gpu::check(cudaGraphLaunch(graph_, stream.handle()), "launch"); }
-
- private:
-  cudaGraphExec_t graph_ = nullptr;
-};
 
 }  // namespace
 

@@ -1,11 +1,10 @@
 // Noise in CUDA graphs: a step a replay, NaN past the last.
-#include <cuda_runtime_api.h>
-
 #include <cmath>
 #include <dpflash/accounting/error.hpp>
 #include <limits>
 
 #include "device_cases.hpp"
+#include "device_graph.hpp"
 #include "dpflash/gpu/error.hpp"
 #include "dpflash/noise/device_gradient.hpp"
 #include "dpflash/noise/device_grid.hpp"
@@ -14,31 +13,6 @@
 using namespace dpflash;
 using namespace cases;
 using noise::GraphSteps;
-
-namespace {
-
-/// What `work` queues on the stream, as a graph.
-class Graph {
- public:
-  template <class Work>
-  Graph(const gpu::Stream& stream, Work&& work) {
-    gpu::check(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal), "begin");
-    work();
-    cudaGraph_t graph = nullptr;
-    gpu::check(cudaStreamEndCapture(stream.handle(), &graph), "end");
-    gpu::check(cudaGraphInstantiate(&graph_, graph, 0), "instantiate");
-    gpu::check(cudaGraphDestroy(graph), "destroy");
-  }
-  Graph(const Graph&) = delete;
-  Graph& operator=(const Graph&) = delete;
-  ~Graph() { static_cast<void>(cudaGraphExecDestroy(graph_)); }
-  void replay(const gpu::Stream& stream) const { gpu::check(cudaGraphLaunch(graph_, stream.handle()), "launch"); }
-
- private:
-  cudaGraphExec_t graph_ = nullptr;
-};
-
-}  // namespace
 
 TEST_CASE("replays draw at one step after another, then give NaN") {
   for (const Generator generator : kGenerators) {

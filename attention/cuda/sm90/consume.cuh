@@ -7,9 +7,6 @@
 
 namespace dpflash::attention::cuda {
 
-/// Pairs of columns whose factors are fetched ahead of their use.
-inline constexpr int kFactorsAhead = 3;
-
 /// Keys that a thread's two rows see, counted from its first key of a tile: [low, low + count).
 struct Limits {
   int low[2];
@@ -24,34 +21,67 @@ __device__ __forceinline__ float capped(float e, float to_unit, float from_unit)
   return __fmul_rn(from_unit, __fmaf_rn(-2.0f, __fdividef(1.0f, __fadd_rn(t, 1.0f)), 1.0f));
 }
 
-/// Scores to exponentials times the clip factor of v, and their row sums without it. `factors`: the thread's pairs of
-/// keys, eight keys apart; `scale` of its two rows.
+/// Scores to exponentials, and their row sums. `factors`: the tile's clip factors of keys, the first of them in `next`;
+/// `scale` of the thread's two rows.
 template <class T, bool masked, bool softcap>
-__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], const uint2 (&first)[kFactorsAhead],
-                                             const uint2* factors, const Limits& limits, const float (&scale)[2],
+__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], float4 (&next)[2],
+                                             const float4* factors, const Limits& limits, const float (&scale)[2],
                                              float (&sums)[2]) {
   [[maybe_unused]] const float to_unit = softcap ? __fdividef(2.0f, cap) : 0.0f;
   [[maybe_unused]] const float from_unit = __fmul_rn(cap, 1.44269504f);
-  uint2 next[kFactorsAhead];
 #pragma unroll
-  for (int j = 0; j < kFactorsAhead; ++j) next[j] = first[j];
+  for (int two = 0; two < T::keys / 16; ++two) {
+    const float4 now = next[two % 2];
+    if (two + 2 < T::keys / 16) next[two % 2] = factors[4 * (two + 2)];
+    const float f[4] = {now.x, now.y, now.z, now.w};
 #pragma unroll
-  for (int j = 0; j < T::keys / 8; ++j) {
-    const float2 f[2] = {both<true>(next[j % kFactorsAhead].x), both<true>(next[j % kFactorsAhead].y)};
-    if (j + kFactorsAhead < T::keys / 8) next[j % kFactorsAhead] = factors[4 * (j + kFactorsAhead)];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int r = i / 2;
-      float e = __fmul_rn(__fmul_rn(s[4 * j + i], f[i % 2].x), scale[r]);
+    for (int i = 0; i < 8; ++i) {
+      const int r = i / 2 % 2;
+      float e = __fmul_rn(__fmul_rn(s[8 * two + i], f[i / 4 * 2 + i % 2]), scale[r]);
       if constexpr (softcap) e = capped(e, to_unit, from_unit);
       if constexpr (masked) {
-        if (static_cast<unsigned>(8 * j + i % 2 - limits.low[r]) >= limits.count[r]) e = __int_as_float(0xff800000);
+        const int column = 16 * two + i / 4 * 8 + i % 2;
+        if (static_cast<unsigned>(column - limits.low[r]) >= limits.count[r]) e = __int_as_float(0xff800000);
       }
-      const float p = exp2_approximate(e);
-      sums[r] = __fadd_rn(sums[r], p);
-      s[4 * j + i] = __fmul_rn(p, f[i % 2].y);
+      s[8 * two + i] = exp2_approximate(e);
+      sums[r] = __fadd_rn(sums[r], s[8 * two + i]);
     }
   }
+}
+
+/// Exponentials times the clip factors of values, as the left operand of a product: never above the real product by more
+/// than the half ulp that the charge u_p counts. In bf16 two are multiplied at once; in fp16, where products may leave the
+/// normal numbers, they are multiplied in binary32 and rounded toward zero.
+template <class T, bool f16>
+__device__ __forceinline__ void weigh(const float (&s)[T::keys / 2], const uint4* factors,
+                                      std::uint32_t (&p)[T::keys / 4]) {
+#pragma unroll
+  for (int four = 0; four < (T::keys + 31) / 32; ++four) {
+    const uint4 now = factors[4 * four];
+    const std::uint32_t f[4] = {now.x, now.y, now.z, now.w};
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int at = 8 * four + i;
+      if (at >= T::keys / 4) break;
+      if constexpr (f16) {
+        const float2 c = both<true>(f[i / 2]);
+        p[at] = pack_toward_zero<true>(__fmul_rn(s[2 * at], c.x), __fmul_rn(s[2 * at + 1], c.y));
+      } else {
+        p[at] = multiply_bf16(pack_toward_zero<false>(s[2 * at], s[2 * at + 1]), f[i / 2]);
+      }
+    }
+  }
+}
+
+/// One thread of the warpgroup: the copy of its rows of q, which nothing reads any more.
+template <class T>
+__device__ __forceinline__ void load_queries(const LaunchNumbers& n, const Work& w, const CUtensorMap* q_map, char* q,
+                                             Barrier& full, int warpgroup) {
+  full.arrive_and_expect(T::q_bytes / T::groups);
+#pragma unroll
+  for (int p = 0; p < T::panels; ++p)
+    copy_box(q + p * (64 * 128), q_map, &full, 64 * p, w.q_offset + w.first + 64 * warpgroup, w.head,
+             n.cumulative_q != nullptr ? 0 : w.batch, Keep::first);
 }
 
 /// Clip factors of the warpgroup's rows of q; rows that count as zero are zeroed where they lie.
@@ -59,12 +89,12 @@ template <class T, bool f16>
 __device__ __forceinline__ void query_factors(const LaunchNumbers& n, const Work& w, char* q, int warpgroup,
                                               float (&factors)[2]) {
   const int thread = static_cast<int>(threadIdx.x % 128);
-  const int row = 64 * warpgroup + thread / 2;
+  const int row = thread / 2;
   const int half = thread % 2;
   // A row is 8 chunks of 16 bytes a panel, swizzled; two threads a row.
   constexpr int chunks = 4 * T::panels;
   const auto chunk = [&](int i) {
-    return reinterpret_cast<uint4*>(q + i / 4 * (T::rows * 128) + row * 128 + ((4 * half + i % 4) ^ (row % 8)) * 16);
+    return reinterpret_cast<uint4*>(q + i / 4 * (64 * 128) + row * 128 + ((4 * half + i % 4) ^ (row % 8)) * 16);
   };
   float part[4] = {};
 #pragma unroll
@@ -77,10 +107,10 @@ __device__ __forceinline__ void query_factors(const LaunchNumbers& n, const Work
 #pragma unroll
     for (int i = 0; i < chunks; ++i) *chunk(i) = make_uint4(0, 0, 0, 0);
   }
-  if (n.clipped != nullptr && half == 0 && factor < 1.0f && w.first + row < w.rows)
+  if (n.clipped != nullptr && half == 0 && factor < 1.0f && w.first + 64 * warpgroup + row < w.rows)
     atomicAdd(n.clipped + 3 * kv_head, 1ull);
   fence_async_proxy();
-  wait_named(4 + warpgroup, 128);
+  wait_named(1 + warpgroup, 128);
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
   for (int r = 0; r < 2; ++r)

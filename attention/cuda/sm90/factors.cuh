@@ -1,5 +1,5 @@
-// Clip factors of rows: min(1, C / norm), rounded down; 0 for rows that count as zero. Those of keys and values are
-// kept as binary16, rounded down again: half the traffic of shared memory.
+// Clip factors of rows: min(1, C / norm), rounded down; 0 for rows that count as zero. Those of keys and values are kept
+// in five bytes a row, rounded down again, for the blocks that come to the same rows later.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -41,6 +41,13 @@ __device__ __forceinline__ std::uint32_t pack_nearest(float low, float high) {
   return bits;
 }
 
+/// The products of two bf16 each, rounded to nearest.
+__device__ __forceinline__ std::uint32_t multiply_bf16(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t bits;
+  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(bits) : "r"(a), "r"(b));
+  return bits;
+}
+
 /// Two elements of a word, the low half first.
 template <bool f16>
 __device__ __forceinline__ float2 both(std::uint32_t word) {
@@ -63,121 +70,81 @@ __device__ __forceinline__ float squares(uint4 bits, float sum) {
   return sum;
 }
 
-/// A row of a tensor.
-__device__ __forceinline__ const char* row_of(const View& x, std::int64_t batch, std::int64_t row, int head) {
-  return static_cast<const char*>(x.data) + 2 * (batch * x.batch_stride + row * x.row_stride + head * x.head_stride);
-}
-
-/// Rows of keys and values of one chunk: a lane has a row of each.
-struct Chunk {
-  const char* k;
-  const char* v;
-  std::uint32_t* out;  ///< where the lane's factors go
-  int head;
-  int plane;
-  bool inside;  ///< the lane's row exists; if not, its pointers are those of one that does
-  bool any;     ///< some row exists
-};
-
-__device__ __forceinline__ Chunk chunk_of(const LaunchNumbers& n, int number) {
-  Chunk c;
-  c.plane = number / n.chunks;
-  const int first = (number - c.plane * n.chunks) * kChunkRows;
-  const int batch = c.plane / n.kv_heads;
-  c.head = c.plane - batch * n.kv_heads;
-  const bool packed = n.cumulative_k != nullptr;
-  const std::int64_t offset = packed ? n.cumulative_k[batch] : 0;
-  const int keys = packed ? n.cumulative_k[batch + 1] - static_cast<int>(offset) : n.keys;
-  const int row = first + static_cast<int>(threadIdx.x % 32);
-  c.any = first < keys;
-  c.inside = row < keys;
-  const std::int64_t at = offset + (c.inside ? row : first);
-  c.k = row_of(n.k, packed ? 0 : batch, at, c.head);
-  c.v = row_of(n.v, packed ? 0 : batch, at, c.head);
-  c.out = static_cast<std::uint32_t*>(n.factors) + at +
-          (packed ? c.head * n.total_k : static_cast<std::int64_t>(c.plane) * n.keys);
-  return c;
-}
-
-/// Brings a chunk's rows near.
-template <class T>
-__device__ __forceinline__ void prefetch_chunk(const LaunchNumbers& n, int number) {
-  const Chunk c = chunk_of(n, number);
-  if (!c.any) return;
-#pragma unroll
-  for (int byte = 0; byte < 2 * T::width; byte += 128) {
-    if (byte >= 2 * n.head_dim) break;
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(c.k + byte));
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(c.v + byte));
-  }
-}
-
-/// The square of the norm of the lane's row.
+/// Squares of the norms of a tile's rows 32 batch to 32 batch + 31: each lane has that of row_of_lane. Eight lanes share a
+/// row; in which order they hold its chunks does not matter. Rows beyond the tile give anything.
 template <class T, bool f16>
-__device__ __forceinline__ float row_square(const char* row, int columns) {
-  constexpr int at_once = 8;
-  float sums[4] = {};
-#pragma unroll 1
-  for (int first = 0; first < columns / 8; first += at_once) {
-    uint4 bits[at_once];
+__device__ __forceinline__ float batch_square(const char* data, int batch) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  float sums[8];
 #pragma unroll
-    for (int u = 0; u < at_once; ++u)
-      bits[u] =
-          first + u < columns / 8 ? *reinterpret_cast<const uint4*>(row + 16 * (first + u)) : make_uint4(0, 0, 0, 0);
+  for (int i = 0; i < 8; ++i) {
+    sums[i] = 0;
+    int row = 32 * batch + 4 * i + lane / 8;
+    if constexpr (T::keys % 32 != 0) row = min(row, T::keys - 1);
 #pragma unroll
-    for (int u = 0; u < at_once; ++u) sums[u % 4] = squares<f16>(bits[u], sums[u % 4]);
+    for (int p = 0; p < T::panels; ++p)
+      sums[i] = squares<f16>(
+          *reinterpret_cast<const uint4*>(data + p * (T::keys * 128) + row * 128 + lane % 8 * 16), sums[i]);
   }
-  return __fadd_rn(__fadd_rn(sums[0], sums[1]), __fadd_rn(sums[2], sums[3]));
-}
-
-/// Factors of chunk number `number` of all keys.
-template <class T, bool f16>
-__device__ __forceinline__ void factor_chunk(const LaunchNumbers& n, int number) {
-  const Chunk c = chunk_of(n, number);
-  if (c.any) {
-    const float k = clip_factor(row_square<T, f16>(c.k, n.head_dim), n.clip_k.value[c.head], T::width);
-    const float v = clip_factor(row_square<T, f16>(c.v, n.head_dim), n.clip_v.value[c.head], T::width);
-    if (c.inside) *c.out = pack_toward_zero<true>(k, v);
-    if (n.clipped != nullptr) {
-      const int cut_k = __popc(__ballot_sync(0xffffffffu, c.inside && k < 1.0f));
-      const int cut_v = __popc(__ballot_sync(0xffffffffu, c.inside && v < 1.0f));
-      if (threadIdx.x % 32 == 0) {
-        atomicAdd(n.clipped + 3 * c.head + 1, static_cast<unsigned long long>(cut_k));
-        atomicAdd(n.clipped + 3 * c.head + 2, static_cast<unsigned long long>(cut_v));
-      }
+#pragma unroll
+  for (int distance = 4; distance > 0; distance /= 2) {
+    const bool upper = (lane & distance) != 0;
+#pragma unroll
+    for (int i = 0; i < distance; ++i) {
+      const float kept = upper ? sums[i + distance] : sums[i];
+      const float given = upper ? sums[i] : sums[i + distance];
+      sums[i] = __fadd_rn(kept, __shfl_xor_sync(0xffffffffu, given, distance));
     }
   }
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) add_release(n.ready + c.plane, 1);
+  return sums[0];
 }
 
-/// Until tiles have come near a chunk: computed all at once, factors would push from the cache what tiles read now.
-__device__ __forceinline__ void wait_for_turn(const LaunchNumbers& n, int number) {
-  const int plane = number / n.chunks;
-  for (;;) {
-    const int taken = static_cast<int>(load_relaxed(n.counters));
-    if (plane * n.group * n.q_tiles <= taken + 2 * static_cast<int>(gridDim.x) + n.q_tiles * n.group) return;
-    __nanosleep(500);
-  }
+/// The row of a batch whose factor a lane has.
+__device__ __forceinline__ int row_of_lane(int lane) { return 4 * (lane % 8) + lane / 8; }
+
+/// A row of a tile made zero by a warp.
+template <class T>
+__device__ __forceinline__ void zero_row(char* tile, int row) {
+  for (int i = static_cast<int>(threadIdx.x % 32); i < T::panels * 8; i += 32)
+    *reinterpret_cast<uint4*>(tile + (i / 8) * (T::keys * 128) + row * 128 + i % 8 * 16) = make_uint4(0, 0, 0, 0);
 }
 
-/// Takes chunks below `end` from a counter until there are none left. Chunks are in the order in which tiles need them;
-/// taking them one by one, blocks that are not running hold nothing back.
-template <class T, bool f16, bool paced>
-__device__ __forceinline__ void factor_chunks(const LaunchNumbers& n, std::uint32_t* counter, int begin, int end) {
-  const auto take = [&] {
-    int number = 0;
-    if (threadIdx.x % 32 == 0) number = begin + static_cast<int>(atomicAdd(counter, 1u));
-    number = __shfl_sync(0xffffffffu, number, 0);
-    if (number < end) prefetch_chunk<T>(n, number);
-    return number;
-  };
-  for (int number = take(); number < end;) {
-    const int following = take();
-    if (paced) wait_for_turn(n, number);
-    factor_chunk<T, f16>(n, number);
-    number = following;
+/// Where a tile's factors lie in shared memory, so that a lane finds those of its columns 2 (lane mod 4) and the next, of
+/// several groups of eight columns, in 16 bytes: four binary32 of two groups, eight 16-bit numbers of four.
+__device__ __forceinline__ int key_place(int row) {
+  return ((row / 16 * 4 + row % 8 / 2) * 4) + row / 8 % 2 * 2 + row % 2;
+}
+__device__ __forceinline__ int value_place(int row) {
+  return ((row / 32 * 4 + row % 8 / 2) * 8) + row / 8 % 4 * 2 + row % 2;
+}
+
+/// Factors of keys are kept as 24 bits: 17 behind the leading one, rounded down.
+__device__ __forceinline__ float key_factor(const LaunchNumbers& n, std::int64_t row) {
+  return __uint_as_float(static_cast<std::uint32_t>(n.k_factors[row]) << 14 |
+                         static_cast<std::uint32_t>(n.k_factor_ends[row]) << 6);
+}
+/// Keeps the factor when `inside`; returns what key_factor will.
+__device__ __forceinline__ float keep_key_factor(const LaunchNumbers& n, std::int64_t row, float factor, bool inside) {
+  const std::uint32_t bits = __float_as_uint(factor);
+  if (inside) {
+    n.k_factors[row] = static_cast<std::uint16_t>(bits >> 14);
+    n.k_factor_ends[row] = static_cast<std::uint8_t>(bits >> 6);
   }
+  return __uint_as_float(bits & ~0x3fu);
+}
+
+/// Factors of values are kept as 16 bits: 11 behind the leading one, rounded down; below 2^-24 they are 0,
+/// so that products with them stay normal numbers.
+inline constexpr std::uint32_t kValueCode = 96u << 11;
+__device__ __forceinline__ float value_factor(const LaunchNumbers& n, std::int64_t row) {
+  const std::uint32_t code = n.v_factors[row];
+  return code == 0 ? 0.0f : __uint_as_float((code + kValueCode) << 12);
+}
+__device__ __forceinline__ float keep_value_factor(const LaunchNumbers& n, std::int64_t row, float factor,
+                                                   bool inside) {
+  const std::uint32_t bits = factor < 0x1p-24f ? 0u : __float_as_uint(factor);
+  if (inside) n.v_factors[row] = static_cast<std::uint16_t>(bits == 0 ? 0u : (bits >> 12) - kValueCode);
+  return __uint_as_float(bits & ~0xfffu);
 }
 
 }  // namespace dpflash::attention::cuda

@@ -1,25 +1,29 @@
 // What the warps beside the products do: tiles of work, copies, factors where they are needed.
 #pragma once
 
+#include "cuda/sm90/factors.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/tile.cuh"
 
 namespace dpflash::attention::cuda {
 
+/// Warps that prepare tiles of keys and values.
+inline constexpr int kPreparers = 3;
+
 template <class T>
 struct Barriers {
-  Barrier q_full;
-  Barrier q_empty;
+  Barrier q_full[T::groups];
   Barrier k_full[T::stages];   ///< the copy has arrived
-  Barrier k_ready[T::stages];  ///< and rows that count as zero are zero, and factors are there
+  Barrier k_ready[T::stages];  ///< rows that count as zero are zero, and factors are there
   Barrier k_empty[T::stages];
   Barrier v_full[T::stages];
   Barrier v_ready[T::stages];
   Barrier v_empty[T::stages];
-  Barrier factors_empty[2];
   Barrier work_full[2];
   Barrier work_empty[2];
   int work[2];
+  Barrier turn[T::groups];  ///< a phase whenever the warpgroup has issued products, or stops issuing for now
+  int turns[T::groups];     ///< the number of those phases, twice; and 1 while it issues none
 };
 
 /// Position in a ring of `count` places.
@@ -43,150 +47,173 @@ struct WorkReader {
   /// The next tile's number; -1 when there is none. Called by whole warps.
   __device__ __forceinline__ int next() {
     barriers->work_full[ring.place].wait(ring.phase);
-    const int t = barriers->work[ring.place];
-    __syncwarp();
+    // Told to the compiler as one number for a warp.
+    const int t = __shfl_sync(0xffffffffu, barriers->work[ring.place], 0);
     if (threadIdx.x % 32 == 0) barriers->work_empty[ring.place].arrive();
     ring.next();
     return t;
   }
 };
 
-/// One thread: tiles, and the copies of Q, K and V.
+/// One thread: tiles, each told one ahead of its copies, and the copies of K and V.
 template <class T>
-__device__ __forceinline__ void produce(const LaunchNumbers& n, const CUtensorMap* q_map, const CUtensorMap* k_map,
-                                        const CUtensorMap* v_map, char* shared, Barriers<T>& b) {
+__device__ __forceinline__ void produce(const LaunchNumbers& n, const CUtensorMap* k_map, const CUtensorMap* v_map,
+                                        char* shared, Barriers<T>& b) {
   Ring<2> work_ring;
-  Ring<1> q_ring;
-  Ring<T::stages> k_ring;
-  Ring<T::stages> v_ring;
+  Ring<T::stages> ring;
   const auto announce = [&](int t) {
     b.work_empty[work_ring.place].wait(work_ring.phase ^ 1);
     b.work[work_ring.place] = t;
     b.work_full[work_ring.place].arrive();
     work_ring.next();
   };
-  int t = static_cast<int>(blockIdx.x);
-  while (t < n.tiles) {
-    const Work w = work_of<T>(n, t);
-    if (w.first >= w.rows) {
-      t = static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u));
-      continue;
+  // A tile that its sequence has, from t on; -1 when there is none.
+  const auto existing = [&](int t) {
+    for (; t < n.tiles; t = static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u))) {
+      const Work w = work_of<T>(n, t);
+      if (w.first < w.rows) return t;
     }
-    announce(t);
+    return -1;
+  };
+  int t = existing(static_cast<int>(blockIdx.x));
+  announce(t);
+  while (t >= 0) {
+    const int following = existing(static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u)));
+    announce(following);
+    const Work w = work_of<T>(n, t);
     const int kv_head = w.head / n.group;
     const int batch = n.cumulative_q != nullptr ? 0 : w.batch;
-    const auto load = [&](Barrier& full, Barrier& empty, unsigned phase, char* to, const CUtensorMap* map, int tile) {
-      empty.wait(phase ^ 1);
-      full.arrive_and_expect(T::kv_bytes);
+    int tile = w.start;
+    for (int i = w.begin; i < w.end; ++i) {
+      const auto load = [&](Barrier& full, Barrier& empty, int at, const CUtensorMap* map) {
+        empty.wait(ring.phase ^ 1);
+        full.arrive_and_expect(T::kv_bytes);
 #pragma unroll
-      for (int p = 0; p < T::panels; ++p)
-        copy_box(to + p * (T::keys * 128), map, &full, 64 * p, w.k_offset + tile * T::keys, kv_head, batch, Keep::last);
-    };
-    const auto load_k = [&](int tile) {
-      load(b.k_full[k_ring.place], b.k_empty[k_ring.place], k_ring.phase, shared + T::k_at + k_ring.place * T::kv_bytes,
-           k_map, tile);
-      k_ring.next();
-    };
-    const auto load_v = [&](int tile) {
-      load(b.v_full[v_ring.place], b.v_empty[v_ring.place], v_ring.phase, shared + T::v_at + v_ring.place * T::kv_bytes,
-           v_map, tile);
-      v_ring.next();
-    };
-    b.q_empty.wait(q_ring.phase ^ 1);
-    b.q_full.arrive_and_expect(T::q_bytes);
-#pragma unroll
-    for (int p = 0; p < T::panels; ++p)
-      copy_box(shared + p * (T::rows * 128), q_map, &b.q_full, 64 * p, w.q_offset + w.first, w.head, batch,
-               Keep::first);
-    q_ring.next();
-    const int following = static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u));
-    if (following < n.tiles) {
-      const Work next = work_of<T>(n, following);
-      for (int p = 0; p < T::panels; ++p)
-        prefetch_box(q_map, 64 * p, next.q_offset + next.first, next.head, n.cumulative_q != nullptr ? 0 : next.batch);
-    }
-    if (w.begin < w.end) {
-      load_k(w.begin);
-      for (int tile = w.begin + 1; tile < w.end; ++tile) {
-        load_k(tile);
-        load_v(tile - 1);
-      }
-      load_v(w.end - 1);
+        for (int p = 0; p < T::panels; ++p)
+          copy_box(shared + at + ring.place * T::kv_bytes + p * (T::keys * 128), map, &full, 64 * p,
+                   w.k_offset + tile * T::keys, kv_head, batch, Keep::last);
+      };
+      load(b.k_full[ring.place], b.k_empty[ring.place], T::k_at, k_map);
+      load(b.v_full[ring.place], b.v_empty[ring.place], T::v_at, v_map);
+      ring.next();
+      tile = following_tile(w, tile);
     }
     t = following;
   }
-  announce(-1);
 }
 
-/// One warp: factors of a tile's keys to shared memory, and rows that count as zero made zero there.
+/// Keys or values of a tile, as a warp prepares them: in batches of 32 rows, of which it has every third.
+struct Half {
+  char* data;
+  char* factors;
+  std::int64_t codes;  ///< where the first row's factor is kept
+  int count;           ///< rows that the sequence has from the tile's first on
+  int first;           ///< the warp's first batch
+  float clip;
+};
+
+/// A lane's factor of a batch: to shared memory; rows whose factor is 0 are made zero.
+template <class T, bool f16, bool values>
+__device__ __forceinline__ void place_factor(const Half& half, int batch, float factor) {
+  const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
+  // Past the end: a key that is masked, a value that counts as zero.
+  if (row >= half.count) factor = values ? 0.0f : 1.0f;
+  if (row < T::keys) {
+    if constexpr (values)
+      reinterpret_cast<std::uint16_t*>(half.factors)[value_place(row)] =
+          static_cast<std::uint16_t>(pack_toward_zero<f16>(factor, 0.0f));
+    else
+      reinterpret_cast<float*>(half.factors)[key_place(row)] = factor;
+  }
+  unsigned rest = __ballot_sync(0xffffffffu, factor == 0.0f && row < T::keys);
+  if (rest == 0) return;
+  for (; rest != 0; rest &= rest - 1)
+    zero_row<T>(half.data, 32 * batch + row_of_lane(__ffs(static_cast<int>(rest)) - 1));
+  fence_async_proxy();
+}
+
 template <class T>
-__device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Barriers<T>& b) {
+inline constexpr int kShare = (T::batches + kPreparers - 1) / kPreparers;
+
+/// The lane's factors of its batches, as another block has left them.
+template <class T, bool values>
+__device__ __forceinline__ void known_factors(const LaunchNumbers& n, const Half& half, float (&factors)[kShare<T>]) {
+#pragma unroll
+  for (int j = 0; j < kShare<T>; ++j) {
+    const int batch = half.first + kPreparers * j;
+    const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
+    factors[j] = 0;
+    if (batch < T::batches && row < T::keys && row < half.count)
+      factors[j] = values ? value_factor(n, half.codes + row) : key_factor(n, half.codes + row);
+  }
+}
+
+template <class T, bool f16, bool values>
+__device__ __forceinline__ void prepare_half(const LaunchNumbers& n, const Half& half, bool known,
+                                             const float (&factors)[kShare<T>]) {
+  if (known) {
+#pragma unroll
+    for (int j = 0; j < kShare<T>; ++j)
+      if (const int batch = half.first + kPreparers * j; batch < T::batches)
+        place_factor<T, f16, values>(half, batch, factors[j]);
+    return;
+  }
+#pragma unroll 1
+  for (int batch = half.first; batch < T::batches; batch += kPreparers) {
+    const float factor = clip_factor(batch_square<T, f16>(half.data, batch), half.clip, T::width);
+    const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
+    const bool inside = row < T::keys && row < half.count;
+    place_factor<T, f16, values>(half, batch,
+                                 values ? keep_value_factor(n, half.codes + row, factor, inside)
+                                        : keep_key_factor(n, half.codes + row, factor, inside));
+  }
+}
+
+/// One of the preparing warps: factors of a tile's keys and values to shared memory, and rows that count as zero made
+/// zero there. Factors are computed from the tile by the first block that comes to it, or read when another has left
+/// them; nobody waits for anybody.
+template <class T, bool f16>
+__device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Barriers<T>& b, int warp) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   WorkReader<T> reader{&b, {}};
-  Ring<T::stages> k_ring;
-  Ring<T::stages> v_ring;
-  Ring<2> factor_ring;
-  const auto zero_row = [&](char* tile, int row) {
-    for (int i = lane; i < T::panels * 8; i += 32)
-      *reinterpret_cast<uint4*>(tile + (i / 8) * (T::keys * 128) + row * 128 + i % 8 * 16) = make_uint4(0, 0, 0, 0);
-  };
-  constexpr int each = (T::keys + 31) / 32;
-  constexpr std::uint32_t kMissing = 0x3c00;  // 1 and 0
+  Ring<T::stages> ring;
   for (int t = reader.next(); t >= 0; t = reader.next()) {
     const Work w = work_of<T>(n, t);
     const int kv_head = w.head / n.group;
-    if (w.begin >= w.end) continue;
-    const std::uint32_t* const ready = n.ready + w.batch * n.kv_heads + kv_head;
-    while (load_acquire(ready) < static_cast<std::uint32_t>(n.chunks)) __nanosleep(40);
-    __syncwarp();
-    const std::uint32_t* const factors =
-        static_cast<const std::uint32_t*>(n.factors) +
-        (n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset
-                                   : (static_cast<std::int64_t>(w.batch) * n.kv_heads + kv_head) * n.keys);
-    const auto zero_rows = [&](char* to, const unsigned(&flags)[each]) {
-#pragma unroll
-      for (int i = 0; i < each; ++i)
-        for (unsigned rest = flags[i]; rest != 0; rest &= rest - 1)
-          zero_row(to, 32 * i + __ffs(static_cast<int>(rest)) - 1);
-      fence_async_proxy();
+    const int plane = w.batch * n.kv_heads + kv_head;
+    const std::int64_t before = n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset
+                                                          : static_cast<std::int64_t>(plane) * n.keys;
+    int tile = w.start;
+    for (int i = w.begin; i < w.end; ++i) {
+      std::uint32_t* const flag = n.ready + static_cast<std::int64_t>(plane) * n.k_tiles + tile;
+      const bool known = (__shfl_sync(0xffffffffu, load_acquire(flag), 0) >> warp & 1) != 0;
+      char* const factors = shared + T::factors_at + ring.place * T::factor_bytes;
+      const std::int64_t codes = before + tile * T::keys;
+      const int count = w.keys - tile * T::keys;
+      const Half keys = {shared + T::k_at + ring.place * T::kv_bytes, factors, codes, count, warp,
+                         n.clip_k.value[kv_head]};
+      const Half values = {shared + T::v_at + ring.place * T::kv_bytes, factors + T::v_factors_at, codes, count,
+                           (warp + kPreparers - 1) % kPreparers, n.clip_v.value[kv_head]};
+      float k_known[kShare<T>] = {};
+      float v_known[kShare<T>] = {};
+      if (known) {
+        known_factors<T, false>(n, keys, k_known);
+        known_factors<T, true>(n, values, v_known);
+      }
+      b.k_full[ring.place].wait(ring.phase);
+      prepare_half<T, f16, false>(n, keys, known, k_known);
       __syncwarp();
-    };
-    unsigned zero_v[2][each];
-    const auto prepare_v = [&](const unsigned(&flags)[each]) {
-      b.v_full[v_ring.place].wait(v_ring.phase);
-      zero_rows(shared + T::v_at + v_ring.place * T::kv_bytes, flags);
-      if (lane == 0) b.v_ready[v_ring.place].arrive();
-      v_ring.next();
-    };
-    for (int tile = w.begin; tile < w.end; ++tile) {
-      std::uint32_t f[each];
-#pragma unroll
-      for (int i = 0; i < each; ++i) {
-        const int row = 32 * i + lane;
-        const int key = tile * T::keys + row;
-        // Beyond the end: a key that is masked, a value that counts as zero.
-        f[i] = row < T::keys && key < w.keys ? factors[key] : kMissing;
+      if (lane == 0) b.k_ready[ring.place].arrive();
+      b.v_full[ring.place].wait(ring.phase);
+      prepare_half<T, f16, true>(n, values, known, v_known);
+      __syncwarp();
+      if (lane == 0) {
+        b.v_ready[ring.place].arrive();
+        if (!known) or_release(flag, 1u << warp);
       }
-      b.factors_empty[factor_ring.place].wait(factor_ring.phase ^ 1);
-      auto* const to = reinterpret_cast<std::uint32_t*>(shared + T::factors_at + factor_ring.place * T::factor_bytes);
-      unsigned zero_k[each];
-#pragma unroll
-      for (int i = 0; i < each; ++i) {
-        const int row = 32 * i + lane;
-        if (row < T::keys) to[row] = f[i];
-        zero_k[i] = __ballot_sync(0xffffffffu, (f[i] & 0xffffu) == 0);
-        zero_v[0][i] = zero_v[1][i];
-        zero_v[1][i] = __ballot_sync(0xffffffffu, f[i] >> 16 == 0 && row < T::keys);
-      }
-      factor_ring.next();
-      b.k_full[k_ring.place].wait(k_ring.phase);
-      zero_rows(shared + T::k_at + k_ring.place * T::kv_bytes, zero_k);
-      if (lane == 0) b.k_ready[k_ring.place].arrive();
-      k_ring.next();
-      // In the order of the copies: a tile's values come after the next tile's keys.
-      if (tile > w.begin) prepare_v(zero_v[0]);
+      ring.next();
+      tile = following_tile(w, tile);
     }
-    prepare_v(zero_v[1]);
   }
 }
 

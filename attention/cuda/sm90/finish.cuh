@@ -1,8 +1,6 @@
 // The end of a tile: division, noise, output.
 #pragma once
 
-#include <utility>
-
 #include "cuda/sm90/consume.cuh"
 
 namespace dpflash::attention::cuda {
@@ -30,7 +28,14 @@ struct Answer {
     pin(low);
     if constexpr (rest > 0) pin(high);
   }
-  __device__ __forceinline__ float at(int i) const { return i < split / 2 ? low[i] : high[i - split / 2]; }
+  __device__ __forceinline__ float at(int i) const {
+    return i < split / 2 ? low[i] : i < T::width / 2 ? high[i - split / 2] : 0.0f;
+  }
+  /// The next 32 columns to the front.
+  __device__ __forceinline__ void advance() {
+#pragma unroll
+    for (int i = 0; i < T::width / 2; ++i) (i < split / 2 ? low[i] : high[i - split / 2]) = at(i + 16);
+  }
 };
 
 /// What the end of a tile knows of a thread's two rows.
@@ -40,15 +45,15 @@ struct Ending {
   float sigma[2];
 };
 
-/// Columns 32 c to 32 c + 31 of the answer.
-template <class T, bool f16, int c, class Source>
+/// Columns 32 c to 32 c + 31 of the answer, which are in front.
+template <class T, bool f16, class Source>
 __device__ __forceinline__ void finish_block(const LaunchNumbers& n, const Run<Source>& run, const Work& w,
-                                             const Ending& end, const Answer<T>& o, int row_block, std::uint32_t step) {
-  constexpr int eighths = T::width / 8 - 4 * c < 4 ? T::width / 8 - 4 * c : 4;
+                                             const Ending& end, const Answer<T>& o, int row_block, int c,
+                                             std::uint32_t step) {
   const std::uint32_t lane = threadIdx.x % 32;
-  float x[16] = {};
+  float x[16];
 #pragma unroll
-  for (int i = 0; i < 4 * eighths; ++i) x[i] = __fmul_rn(o.at(16 * c + i), end.inverse[i / 2 % 2]);
+  for (int i = 0; i < 16; ++i) x[i] = __fmul_rn(o.at(i), end.inverse[i / 2 % 2]);
   if (n.clean.data != nullptr) store_block<f16>(n.clean, n, w, end.row, c, x);
   float z[16];
   block_draws(
@@ -63,7 +68,7 @@ __device__ __forceinline__ void finish_block(const LaunchNumbers& n, const Run<S
 /// Output, clean output and log of the sum of a finished tile.
 template <class T, bool f16, class Source>
 __device__ __forceinline__ void finish(const LaunchNumbers& n, const Run<Source>& run, const Work& w, float (&sums)[2],
-                                       const Answer<T>& o, int warpgroup) {
+                                       Answer<T>& o, int warpgroup) {
   const std::uint32_t lane = threadIdx.x % 32;
   const int row_block = 4 * warpgroup + static_cast<int>(threadIdx.x / 32 % 4);
   float fault;
@@ -88,10 +93,13 @@ __device__ __forceinline__ void finish(const LaunchNumbers& n, const Run<Source>
       n.lse[at + end.row[r]] = logf(sum);
     }
   }
-  [&]<int... c>(std::integer_sequence<int, c...>) {
-    (finish_block<T, f16, c>(n, run, w, end, o, row_block, step), ...);
+  // A loop, though the answer must move through its registers for it: as much code as a block has, and not that of all,
+  // has to be fetched.
+#pragma unroll 1
+  for (int c = 0; c < T::column_blocks; ++c) {
+    finish_block<T, f16>(n, run, w, end, o, row_block, c, step);
+    o.advance();
   }
-  (std::make_integer_sequence<int, T::column_blocks>{});
 }
 
 }  // namespace dpflash::attention::cuda

@@ -15,17 +15,29 @@ namespace {
 
 constexpr std::size_t align(std::size_t bytes) { return (bytes + 15) / 16 * 16; }
 
-struct Workspace {
-  std::size_t counters = 0;  ///< at 0: three counters and one flag a sequence and kv head, zeroed before the launch
-  std::size_t factors = 0;   ///< behind them
-};
-
 std::int64_t planes_of(const Forward& problem) { return std::int64_t{problem.batch} * problem.kv_heads; }
 
+std::size_t rows_of(const Forward& problem) {
+  return static_cast<std::size_t>(problem.cumulative_k != nullptr ? problem.total_k * problem.kv_heads
+                                                                  : planes_of(problem) * problem.keys);
+}
+
+/// Where parts of the workspace begin.
+struct Workspace {
+  std::size_t zeroed = 0;  ///< bytes from the start that are zeroed before the launch: a counter, and flags of tiles
+  std::size_t v_factors = 0;
+  std::size_t k_factor_ends = 0;
+  std::size_t bytes = 0;
+};
+
 Workspace workspace_of(const Forward& problem) {
-  const std::int64_t rows =
-      problem.cumulative_k != nullptr ? problem.total_k * problem.kv_heads : planes_of(problem) * problem.keys;
-  return {align(4 * static_cast<std::size_t>(3 + planes_of(problem))), 4 * static_cast<std::size_t>(rows)};
+  const std::size_t tiles = (static_cast<std::size_t>(problem.keys) + kFewestKeys - 1) / kFewestKeys;
+  Workspace w;
+  w.zeroed = align(4 * (1 + static_cast<std::size_t>(planes_of(problem)) * tiles));
+  w.v_factors = w.zeroed + 2 * rows_of(problem);
+  w.k_factor_ends = w.v_factors + 2 * rows_of(problem);
+  w.bytes = align(w.k_factor_ends + rows_of(problem));
+  return w;
 }
 
 int right_limit(const Forward& problem) {
@@ -37,8 +49,6 @@ LaunchNumbers numbers_of(const Forward& problem, void* workspace) {
   LaunchNumbers n = {};
   n.out = problem.out;
   n.clean = problem.clean;
-  n.k = problem.k;
-  n.v = problem.v;
   n.lse = problem.lse;
   n.cumulative_q = problem.cumulative_q;
   n.cumulative_k = problem.cumulative_k;
@@ -53,14 +63,16 @@ LaunchNumbers numbers_of(const Forward& problem, void* workspace) {
   n.keys = problem.keys;
   n.left = problem.window_left;
   n.right = right_limit(problem);
-  n.chunks = (problem.keys + kChunkRows - 1) / kChunkRows;
-  n.all_chunks = static_cast<std::int32_t>(planes_of(problem)) * n.chunks;
   n.scale_log2 = static_cast<float>(static_cast<double>(problem.scale) * 1.4426950408889634);
   n.softcap = problem.softcap;
   n.sigma_rows = problem.sigma_rows;
+  const Workspace w = workspace_of(problem);
+  char* const at = static_cast<char*>(workspace);
   n.counters = static_cast<std::uint32_t*>(workspace);
-  n.ready = n.counters + 3;
-  n.factors = static_cast<char*>(workspace) + workspace_of(problem).counters;
+  n.ready = n.counters + 1;
+  n.k_factors = reinterpret_cast<std::uint16_t*>(at + w.zeroed);
+  n.v_factors = reinterpret_cast<std::uint16_t*>(at + w.v_factors);
+  n.k_factor_ends = reinterpret_cast<std::uint8_t*>(at + w.k_factor_ends);
   n.clipped = problem.clipped;
   n.clip_q = problem.clip_q;
   n.clip_k = problem.clip_k;
@@ -90,10 +102,7 @@ void launch_width(const Forward& problem, Launch& launch, gpu::StreamHandle stre
 
 }  // namespace
 
-std::size_t workspace_bytes_sm90(const Forward& problem) {
-  const Workspace w = workspace_of(problem);
-  return w.counters + align(w.factors);
-}
+std::size_t workspace_bytes_sm90(const Forward& problem) { return workspace_of(problem).bytes; }
 
 bool takes_sm90(const Forward& problem) {
   const auto writes = [](const View& view) {
@@ -114,7 +123,7 @@ void forward_sm90(const Forward& problem, void* workspace, gpu::StreamHandle str
   if (problem.rows == 0 || problem.batch == 0) return;
   Launch launch = {};
   launch.numbers = numbers_of(problem, workspace);
-  gpu::check(cudaMemsetAsync(workspace, 0, workspace_of(problem).counters, stream), "cudaMemsetAsync");
+  gpu::check(cudaMemsetAsync(workspace, 0, workspace_of(problem).zeroed, stream), "cudaMemsetAsync");
   switch (problem.draws.bits) {
     case draw::Bits::philox:
       return launch_width<draw::Philox>(problem, launch, stream);

@@ -28,15 +28,13 @@ void launch_kernel(const Forward& problem, const Launch& launch, int blocks, gpu
 template <int width, class Source>
 void launch_tile(const Forward& problem, Launch& launch, gpu::StreamHandle stream) {
   using T = TileOf<width>;
-  launch.q = map_of(problem.q, problem, true, T::rows);
+  launch.q = map_of(problem.q, problem, true, 64);
   launch.k = map_of(problem.k, problem, false, T::keys);
   launch.v = map_of(problem.v, problem, false, T::keys);
   launch.numbers.q_tiles = (problem.rows + T::rows - 1) / T::rows;
   launch.numbers.tiles = launch.numbers.q_tiles * problem.batch * problem.heads;
   const int blocks = std::min(launch.numbers.tiles, multiprocessors());
-  const int planes = (blocks + launch.numbers.q_tiles - 1) / launch.numbers.q_tiles;
-  const int kv_planes = (planes + launch.numbers.group - 1) / launch.numbers.group;
-  launch.numbers.first_chunks = std::min(launch.numbers.all_chunks, kv_planes * launch.numbers.chunks);
+  launch.numbers.k_tiles = (problem.keys + T::keys - 1) / T::keys;
   const auto run = [&]<bool f16>(std::bool_constant<f16>) {
     if (problem.softcap != 0)
       launch_kernel<T, f16, true, Source>(problem, launch, blocks, stream);

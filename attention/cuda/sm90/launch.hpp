@@ -9,15 +9,10 @@
 
 namespace dpflash::attention::cuda {
 
-/// Rows of keys whose clip factors a warp computes at once.
-inline constexpr int kChunkRows = 32;
-
 /// What the kernel reads beside its tensors; a parameter of the launch.
 struct LaunchNumbers {
   View out;
   View clean;
-  View k;
-  View v;
   float* lse;
   const std::int32_t* cumulative_q;
   const std::int32_t* cumulative_k;
@@ -34,15 +29,15 @@ struct LaunchNumbers {
   std::int32_t right;         ///< after it, causal masks included
   std::int32_t q_tiles;       ///< tiles of the longest sequence
   std::int32_t tiles;         ///< of all
-  std::int32_t chunks;        ///< of kChunkRows rows of keys, a sequence and kv head
-  std::int32_t first_chunks;  ///< that the first tiles need
-  std::int32_t all_chunks;
+  std::int32_t k_tiles;       ///< tiles of keys of the longest sequence
   float scale_log2;  ///< scale log2(e)
   float softcap;
   const float* sigma_rows;
-  void* factors;            ///< b and c of every row of keys, binary16: [batch, kv_heads, keys] or [kv_heads, total_k]
-  std::uint32_t* counters;  ///< tiles taken, chunks taken of the first and of the others
-  std::uint32_t* ready;     ///< chunks done, a sequence and kv head
+  std::uint16_t* k_factors;      ///< upper bits of every key's clip factor: [batch, kv_heads, keys] or [kv_heads, total_k]
+  std::uint8_t* k_factor_ends;   ///< lower bits
+  std::uint16_t* v_factors;      ///< of every value
+  std::uint32_t* counters;       ///< tiles taken
+  std::uint32_t* ready;          ///< [batch, kv_heads, k_tiles]: whose rows of the tile have factors, a bit a warp
   unsigned long long* clipped;
   PerHead<kMaxKvHeads> clip_q;
   PerHead<kMaxKvHeads> clip_k;
@@ -57,6 +52,9 @@ struct Launch {
   CUtensorMap v;
   LaunchNumbers numbers;
 };
+
+/// No kernel has fewer keys a tile.
+inline constexpr int kFewestKeys = 64;
 
 /// Head dimensions that have a kernel; others take the next larger one.
 inline constexpr int kWidths[] = {64, 80, 96, 128, 192, 256};

@@ -7,13 +7,22 @@
 
 namespace dpflash::attention::cuda {
 
+/// A number that all lanes of a warp have, so told to the compiler: it goes to registers that a warp shares.
+__device__ __forceinline__ std::uint32_t uniform(std::uint32_t x) { return __shfl_sync(0xffffffffu, x, 0); }
+
 /// An operand in shared memory with the 128-byte swizzle: rows of 128 bytes, groups of 8 rows 1024 bytes apart,
 /// 64-element columns of the tile `column_bytes` apart (read only when the long side of B is contiguous).
 struct Operand {
   std::uint32_t low;
 
   __device__ __forceinline__ Operand(std::uint32_t address, std::uint32_t column_bytes)
-      : low(__shfl_sync(0xffffffffu, ((address & 0x3ffffu) >> 4) | (column_bytes >> 4 << 16), 0)) {}
+      : low(uniform(((address & 0x3ffffu) >> 4) | (column_bytes >> 4 << 16))) {}
+  /// The same, a multiple of 16 bytes further on, which warps agree on.
+  __device__ __forceinline__ Operand operator+(std::uint32_t bytes) const {
+    Operand moved = *this;
+    moved.low += bytes >> 4;
+    return moved;
+  }
   /// The same, `bytes` further on.
   __device__ __forceinline__ std::uint64_t at(std::uint32_t bytes) const {
     constexpr std::uint64_t fixed = (std::uint64_t{1024 >> 4} << 32) | (std::uint64_t{1} << 62);

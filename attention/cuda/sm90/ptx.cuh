@@ -38,6 +38,20 @@ struct Barrier {
         "r"(parity)
         : "memory");
   }
+  /// Whether the phase has ended, or ends within so many nanoseconds.
+  __device__ __forceinline__ bool ends(std::uint32_t parity, std::uint32_t nanoseconds) {
+    std::uint32_t done;
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2, %3;\n"
+        "selp.u32 %0, 1, 0, done;\n"
+        "}\n"
+        : "=r"(done)
+        : "r"(shared_address(&state)), "r"(parity), "r"(nanoseconds)
+        : "memory");
+    return done != 0;
+  }
 };
 
 /// Makes initialised barriers visible to the copy engine.
@@ -61,19 +75,22 @@ __device__ __forceinline__ void copy_box(void* to, const CUtensorMap* from, Barr
       : "memory");
 }
 
-/// The same box into the second-level cache only.
-__device__ __forceinline__ void prefetch_box(const CUtensorMap* from, int column, int row, int head, int batch) {
-  asm volatile("cp.async.bulk.prefetch.tensor.4d.L2.global [%0, {%1, %2, %3, %4}];" ::"l"(from), "r"(column), "r"(row),
-               "r"(head), "r"(batch)
-               : "memory");
-}
-
 /// Named barriers of some warps: ids 1 to 15; `threads` counts those that wait and those that only arrive.
 __device__ __forceinline__ void wait_named(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 __device__ __forceinline__ void arrive_named(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+/// A number in shared memory that other warps change meanwhile.
+__device__ __forceinline__ int load_volatile(std::uint32_t address) {
+  int value;
+  asm volatile("ld.volatile.shared.s32 %0, [%1];" : "=r"(value) : "r"(address) : "memory");
+  return value;
+}
+__device__ __forceinline__ void store_volatile(std::uint32_t address, int value) {
+  asm volatile("st.volatile.shared.s32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
 }
 
 template <int registers>
@@ -101,13 +118,8 @@ __device__ __forceinline__ std::uint32_t load_acquire(const std::uint32_t* p) {
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
   return value;
 }
-__device__ __forceinline__ std::uint32_t load_relaxed(const std::uint32_t* p) {
-  std::uint32_t value;
-  asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
-  return value;
-}
-__device__ __forceinline__ void add_release(std::uint32_t* p, std::uint32_t value) {
-  asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(p), "r"(value) : "memory");
+__device__ __forceinline__ void or_release(std::uint32_t* p, std::uint32_t bits) {
+  asm volatile("red.release.gpu.global.or.b32 [%0], %1;" ::"l"(p), "r"(bits) : "memory");
 }
 
 }  // namespace dpflash::attention::cuda

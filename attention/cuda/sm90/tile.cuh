@@ -17,15 +17,20 @@ struct Tile {
   static constexpr int panels = (width + 63) / 64;  ///< 64 columns, 128 bytes
   static constexpr int column_blocks = (width + 31) / 32;
   static constexpr int threads = 128 * (groups + 1);
+  static constexpr int batches = (keys + 31) / 32;  ///< of 32 keys, whose factors a warp computes at once
   // Shared memory, in bytes.
   static constexpr int q_bytes = panels * rows * 128;
   static constexpr int kv_bytes = panels * keys * 128;
-  static constexpr int factor_bytes = keys * 4;
+  /// Of a tile's keys, as binary32, then of its values, in the element's type.
+  static constexpr int v_factors_at = keys * 4;
+  static constexpr int factor_bytes = v_factors_at + (keys + 31) / 32 * 64;
   static constexpr int k_at = q_bytes;
   static constexpr int v_at = k_at + stages * kv_bytes;
   static constexpr int factors_at = v_at + stages * kv_bytes;
-  static constexpr int barriers_at = factors_at + 2 * factor_bytes;
-  static constexpr int shared_bytes = barriers_at + 320;
+  static constexpr int barrier_bytes = 320;
+  static constexpr int barriers_at = factors_at + stages * factor_bytes;
+  static constexpr int shared_bytes = barriers_at + barrier_bytes;
+  static_assert(keys % 16 == 0 && factor_bytes % 16 == 0);
   static_assert(shared_bytes <= 232448);
 };
 
@@ -56,6 +61,7 @@ struct Work {
   int k_offset;
   int begin;  ///< tiles of keys [begin, end)
   int end;
+  int start;     ///< the tile of keys that comes first; the others follow in turn, `begin` after the last
   int diagonal;  ///< keys - rows
 };
 
@@ -65,6 +71,9 @@ __device__ __forceinline__ int first_visible(const LaunchNumbers& n, const Work&
 __device__ __forceinline__ int last_visible(const LaunchNumbers& n, const Work& w, int row) {
   return n.right < 0 ? w.keys : min(w.keys, row + w.diagonal + n.right + 1);
 }
+
+/// The tile of keys after `tile`.
+__device__ __forceinline__ int following_tile(const Work& w, int tile) { return tile + 1 == w.end ? w.begin : tile + 1; }
 
 /// A value that the compiler does not recognise as one it has.
 __device__ __forceinline__ int opaque(int x) {
@@ -103,6 +112,9 @@ __device__ __forceinline__ Work work_of(const LaunchNumbers& n, int t) {
   const int high = last_visible(n, w, last_row);
   w.begin = low / T::keys;
   w.end = high > low ? (high + T::keys - 1) / T::keys : w.begin;
+  // Blocks that work on one head at a time begin at different keys: each then finds the factors of the tiles that
+  // others began with.
+  w.start = w.end > w.begin ? w.begin + m % (w.end - w.begin) : w.begin;
   return w;
 }
 

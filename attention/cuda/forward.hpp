@@ -12,6 +12,10 @@ namespace dpflash::attention::cuda {
 inline constexpr int kMaxHeads = 256;
 inline constexpr int kMaxKvHeads = 128;
 
+/// A bf16 value whose clip factor is less counts as zero: with scores of at least -70 the products of probabilities and
+/// clip factors are then normal numbers, which rounding to nearest moves by half an ulp of theirs.
+inline constexpr float kLeastValueFactor = 0x1p-24f;
+
 enum class Element { bf16, f16 };
 
 /// Element (b, i, h, d) is at data + b batch_stride + i row_stride + h head_stride + d, strides in elements. With
@@ -73,5 +77,8 @@ bool takes_sm90(const Forward& problem);
 /// fails. `problem` has been checked.
 void forward_sm90(const Forward& problem, void* workspace, gpu::StreamHandle stream);
 void forward_sm80(const Forward& problem, void* workspace, gpu::StreamHandle stream);
+
+/// Adds to `clipped` the rows of k and v that are clipped or zeroed: a pass of its own, for debugging.
+void count_clipped_rows(const Forward& problem, gpu::StreamHandle stream);
 
 }  // namespace dpflash::attention::cuda

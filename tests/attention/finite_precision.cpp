@@ -37,14 +37,14 @@ float online_kernel(Sixteen type, const std::vector<float>& scores, const std::v
   return total / sum;
 }
 
-/// The same as the kernels of this library do it: exp(score) itself, truncated.
+/// The same as the kernels of this library do it: exp(score) itself, to nearest in bf16, truncated in fp16.
 float fixed_kernel(Sixteen type, const std::vector<float>& scores, const std::vector<float>& values) {
   float sum = 0;
   float total = 0;
   for (std::size_t j = 0; j < scores.size(); ++j) {
     const float p = std::exp(scores[j]);
     sum += p;
-    total += towards_zero(type, p) * values[j];
+    total += (type == Sixteen::bf16 ? nearest(type, p) : towards_zero(type, p)) * values[j];
   }
   return total / sum;
 }

@@ -16,7 +16,7 @@ float truncated(Element element, float x) {
 }
 
 /// The operation in plain 16-bit steps: clipped rows rounded to the element, scores and sums in binary32, exponentials
-/// truncated to the element before they weigh values, the answer rounded. Clean answers in the order of the queries.
+/// rounded to the element (fp16: truncated) before they weigh values, the answer rounded. Clean answers in the order of the queries.
 class Plain16 {
  public:
   Plain16(const Problem<double>& p, Element element) : p_(p), s_(p.options.shape), element_(element) {
@@ -77,7 +77,7 @@ class Plain16 {
       const float score = scale * weights[j];
       const float weight = std::exp(softcap > 0 ? softcap * std::tanh(score / softcap) : score);
       sum += weight;
-      const float cut = truncated(element_, weight);
+      const float cut = element_ == Element::bf16 ? rounded(element_, weight) : truncated(element_, weight);
       for (std::size_t d = 0; d < columns; ++d) total[d] += cut * v[(begin + j) * columns + d];
     }
     for (std::size_t d = 0; d < columns; ++d) out[d] = static_cast<double>(rounded(element_, total[d] / sum));

@@ -143,15 +143,18 @@ class DeviceProblem {
   /// Outputs are poisoned, then computed and waited for.
   void run(Path path, const DeviceNoise& noise, const dpflash::noise::DrawFrom& from,
            const dpflash::gpu::Stream& stream) {
+    poison(stream);
+    queue(path, noise, from, stream);
+    stream.synchronise();
+  }
+  void poison(const dpflash::gpu::Stream& stream) {
     out_.poison(stream);
     clean_.poison(stream);
     const std::vector<float> nan(lse_.size(), std::numeric_limits<float>::quiet_NaN());
     dpflash::gpu::copy_to_device(lse_.data(), nan.data(), nan.size() * sizeof(float), stream.handle());
     dpflash::gpu::zero(clipped_.data(), clipped_.size() * sizeof(unsigned long long), stream.handle());
-    queue(path, noise, from, stream);
-    stream.synchronise();
   }
-  /// Work alone, to be captured; prepare() first.
+  /// Work alone, to be captured; prepare() and poison() first.
   void queue(Path path, const DeviceNoise& noise, const dpflash::noise::DrawFrom& from,
              const dpflash::gpu::Stream& stream) {
     prepare(path);

@@ -197,6 +197,7 @@ TEST_CASE("replays draw at one step after another, then give NaN") {
       DeviceProblem device(p, Element::bf16, Layout::rows_first, stream);
       on_paths(device, [&](Path path) {
         device.prepare(path);
+        device.poison(stream);
         auto draws = source(generator);
         GraphSteps steps(7, 10, 3, 2, stream.handle());
         const Graph graph(stream, [&] { device.queue(path, noise, {draws, steps, 0}, stream); });

@@ -52,8 +52,9 @@ __global__ void __launch_bounds__(kThreads)
   RowFactors factors{};
   factors.key = clip_factor(sum_of_lanes(squares[0]), problem.clip_k.value[head], problem.head_dim);
   factors.value = clip_factor(sum_of_lanes(squares[1]), problem.clip_v.value[head], problem.head_dim);
+  if (problem.element == Element::bf16 && factors.value < kLeastValueFactor) factors.value = 0;
   const bool writes = exists && threadIdx.x % kNormLanes == 0;
-  if (writes) launch.factors[plane * rows + row] = factors;
+  if (writes && launch.factors != nullptr) launch.factors[plane * rows + row] = factors;
   if (problem.clipped == nullptr) return;
   const int keys = __syncthreads_count(writes && factors.key < 1);
   const int values = __syncthreads_count(writes && factors.value < 1);

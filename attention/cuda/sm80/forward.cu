@@ -96,4 +96,9 @@ void forward_sm80(const Forward& problem, void* workspace, gpu::StreamHandle str
     sm80::launch_padded<__half>(launch, stream);
 }
 
+void count_clipped_rows(const Forward& problem, gpu::StreamHandle stream) {
+  if (problem.batch == 0) return;
+  sm80::launch_factors(sm80::prepare(problem, nullptr), stream);
+}
+
 }  // namespace dpflash::attention::cuda

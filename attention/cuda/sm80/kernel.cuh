@@ -172,7 +172,7 @@ __device__ __forceinline__ void exponentiate(Probabilities<Plan>& p, float (&sum
         const float p0 = power_of_two(s[g][n][2 * half]);
         const float p1 = power_of_two(s[g][n][2 * half + 1]);
         tile_sums[g][half] += p0 + p1;
-        p[g][n / 2][n % 2 * 2 + half] = pair_toward_zero<T>(p0 * pair.y, p1 * pair.w);
+        p[g][n / 2][n % 2 * 2 + half] = pair_of_probabilities<T>(p0 * pair.y, p1 * pair.w);
       }
   }
 #pragma unroll

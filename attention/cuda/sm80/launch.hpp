@@ -17,7 +17,7 @@ struct RowFactors {
 /// Passed by value to every block: below the 4 KiB that parameters of a kernel may take on all devices.
 struct Launch {
   Forward problem;                    ///< window_right holds the causal mask too; limits that hide nothing are -1
-  RowFactors* factors = nullptr;      ///< [batch, kv_heads, keys], or [kv_heads, total_k] when packed
+  RowFactors* factors = nullptr;      ///< [batch, kv_heads, keys], or [kv_heads, total_k] when packed; null: only count
   float score_scale = 0;              ///< with a query's clip factor: to log2 of p, or to the argument of tanh
   float softcap_log2 = 0;             ///< softcap log2(e)
   std::uint32_t row_tiles = 0;        ///< tiles of query rows of a sequence
@@ -38,7 +38,7 @@ __host__ __device__ inline T* first_of(const View& view, std::int64_t batch, std
   return static_cast<T*>(view.data) + batch * view.batch_stride + row * view.row_stride + head * view.head_stride;
 }
 
-/// Fills launch.factors; counts clipped rows of k and v.
+/// Fills launch.factors where there are any; counts clipped rows of k and v.
 void launch_factors(const Launch& launch, gpu::StreamHandle stream);
 
 /// The attention itself: one instantiation an element type and padded head_dim.

@@ -67,17 +67,19 @@ __device__ __forceinline__ void multiply<__half>(float (&c)[4], const std::uint3
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/// Two numbers rounded toward zero; the instruction names the upper one first.
+/// Two probabilities rounded to the element; the instruction names the upper one first. To nearest in bf16, where the
+/// charge u_p counts half an ulp; toward zero in fp16, where numbers may leave the normal ones and half an ulp be
+/// anything.
 template <class T>
-__device__ __forceinline__ std::uint32_t pair_toward_zero(float low, float high);
+__device__ __forceinline__ std::uint32_t pair_of_probabilities(float low, float high);
 template <>
-__device__ __forceinline__ std::uint32_t pair_toward_zero<__nv_bfloat16>(float low, float high) {
+__device__ __forceinline__ std::uint32_t pair_of_probabilities<__nv_bfloat16>(float low, float high) {
   std::uint32_t x;
-  asm("cvt.rz.bf16x2.f32 %0, %1, %2;" : "=r"(x) : "f"(high), "f"(low));
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(x) : "f"(high), "f"(low));
   return x;
 }
 template <>
-__device__ __forceinline__ std::uint32_t pair_toward_zero<__half>(float low, float high) {
+__device__ __forceinline__ std::uint32_t pair_of_probabilities<__half>(float low, float high) {
   std::uint32_t x;
   asm("cvt.rz.f16x2.f32 %0, %1, %2;" : "=r"(x) : "f"(high), "f"(low));
   return x;

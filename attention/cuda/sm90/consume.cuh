@@ -49,26 +49,19 @@ __device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2],
   }
 }
 
-/// Exponentials times the clip factors of values, as the left operand of a product: never above the real product by more
-/// than the half ulp that the charge u_p counts. In bf16 two are multiplied at once; in fp16, where products may leave the
-/// normal numbers, they are multiplied in binary32 and rounded toward zero.
+/// Exponentials times the clip factors of values, as the left operand of a product. `factors` as of exponentials().
 template <class T, bool f16>
-__device__ __forceinline__ void weigh(const float (&s)[T::keys / 2], const uint4* factors,
+__device__ __forceinline__ void weigh(const float (&s)[T::keys / 2], float4 (&next)[2], const float4* factors,
                                       std::uint32_t (&p)[T::keys / 4]) {
 #pragma unroll
-  for (int four = 0; four < (T::keys + 31) / 32; ++four) {
-    const uint4 now = factors[4 * four];
-    const std::uint32_t f[4] = {now.x, now.y, now.z, now.w};
+  for (int two = 0; two < T::keys / 16; ++two) {
+    const float4 now = next[two % 2];
+    if (two + 2 < T::keys / 16) next[two % 2] = factors[4 * (two + 2)];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int at = 8 * four + i;
-      if (at >= T::keys / 4) break;
-      if constexpr (f16) {
-        const float2 c = both<true>(f[i / 2]);
-        p[at] = pack_toward_zero<true>(__fmul_rn(s[2 * at], c.x), __fmul_rn(s[2 * at + 1], c.y));
-      } else {
-        p[at] = multiply_bf16(pack_toward_zero<false>(s[2 * at], s[2 * at + 1]), f[i / 2]);
-      }
+    for (int i = 0; i < 4; ++i) {
+      const int at = 8 * two + 2 * i;
+      p[at / 2] =
+          pack_probabilities<f16>(__fmul_rn(s[at], i < 2 ? now.x : now.z), __fmul_rn(s[at + 1], i < 2 ? now.y : now.w));
     }
   }
 }

@@ -1,5 +1,5 @@
-// Clip factors of rows: min(1, C / norm), rounded down; 0 for rows that count as zero. Those of keys and values are kept
-// in five bytes a row, rounded down again, for the blocks that come to the same rows later.
+// Clip factors of rows: min(1, C / norm), rounded down; 0 for rows that count as zero. Those of keys and values are
+// kept in five bytes a row (fp16: six), rounded down again, for the blocks that come to the same rows later.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -21,16 +21,18 @@ __device__ __forceinline__ float clip_factor(float square, float clip, int width
   return fminf(1.0f, __fmul_rd(__fmul_rd(clip, rsqrt_approximate(square)), shrink));
 }
 
-/// Two numbers in 16 bits, toward zero, the first in the low half.
+/// Two probabilities in 16 bits, the first in the low half: to nearest in bf16, where the charge u_p counts half an
+/// ulp; toward zero in fp16, where numbers may leave the normal ones and half an ulp be anything.
 template <bool f16>
-__device__ __forceinline__ std::uint32_t pack_toward_zero(float low, float high) {
+__device__ __forceinline__ std::uint32_t pack_probabilities(float low, float high) {
   std::uint32_t bits;
   if constexpr (f16)
     asm("cvt.rz.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   else
-    asm("cvt.rz.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   return bits;
 }
+/// Two numbers in 16 bits, to nearest.
 template <bool f16>
 __device__ __forceinline__ std::uint32_t pack_nearest(float low, float high) {
   std::uint32_t bits;
@@ -38,13 +40,6 @@ __device__ __forceinline__ std::uint32_t pack_nearest(float low, float high) {
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
   else
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-  return bits;
-}
-
-/// The products of two bf16 each, rounded to nearest.
-__device__ __forceinline__ std::uint32_t multiply_bf16(std::uint32_t a, std::uint32_t b) {
-  std::uint32_t bits;
-  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(bits) : "r"(a), "r"(b));
   return bits;
 }
 
@@ -70,8 +65,8 @@ __device__ __forceinline__ float squares(uint4 bits, float sum) {
   return sum;
 }
 
-/// Squares of the norms of a tile's rows 32 batch to 32 batch + 31: each lane has that of row_of_lane. Eight lanes share a
-/// row; in which order they hold its chunks does not matter. Rows beyond the tile give anything.
+/// Squares of the norms of a tile's rows 32 batch to 32 batch + 31: each lane has that of row_of_lane. Eight lanes
+/// share a row; in which order they hold its chunks does not matter. Rows beyond the tile give anything.
 template <class T, bool f16>
 __device__ __forceinline__ float batch_square(const char* data, int batch) {
   const int lane = static_cast<int>(threadIdx.x % 32);
@@ -83,8 +78,8 @@ __device__ __forceinline__ float batch_square(const char* data, int batch) {
     if constexpr (T::keys % 32 != 0) row = min(row, T::keys - 1);
 #pragma unroll
     for (int p = 0; p < T::panels; ++p)
-      sums[i] = squares<f16>(
-          *reinterpret_cast<const uint4*>(data + p * (T::keys * 128) + row * 128 + lane % 8 * 16), sums[i]);
+      sums[i] = squares<f16>(*reinterpret_cast<const uint4*>(data + p * (T::keys * 128) + row * 128 + lane % 8 * 16),
+                             sums[i]);
   }
 #pragma unroll
   for (int distance = 4; distance > 0; distance /= 2) {
@@ -109,42 +104,41 @@ __device__ __forceinline__ void zero_row(char* tile, int row) {
     *reinterpret_cast<uint4*>(tile + (i / 8) * (T::keys * 128) + row * 128 + i % 8 * 16) = make_uint4(0, 0, 0, 0);
 }
 
-/// Where a tile's factors lie in shared memory, so that a lane finds those of its columns 2 (lane mod 4) and the next, of
-/// several groups of eight columns, in 16 bytes: four binary32 of two groups, eight 16-bit numbers of four.
-__device__ __forceinline__ int key_place(int row) {
-  return ((row / 16 * 4 + row % 8 / 2) * 4) + row / 8 % 2 * 2 + row % 2;
-}
-__device__ __forceinline__ int value_place(int row) {
-  return ((row / 32 * 4 + row % 8 / 2) * 8) + row / 8 % 4 * 2 + row % 2;
+/// Where the factor of a tile's row lies among the tile's: a lane finds those of its columns 2 (lane mod 4) and the
+/// next, of two groups of eight columns, in 16 bytes.
+__device__ __forceinline__ int factor_place(int row) {
+  return (row / 16 * 4 + row % 8 / 2) * 4 + row / 8 % 2 * 2 + row % 2;
 }
 
-/// Factors of keys are kept as 24 bits: 17 behind the leading one, rounded down.
-__device__ __forceinline__ float key_factor(const LaunchNumbers& n, std::int64_t row) {
-  return __uint_as_float(static_cast<std::uint32_t>(n.k_factors[row]) << 14 |
-                         static_cast<std::uint32_t>(n.k_factor_ends[row]) << 6);
-}
-/// Keeps the factor when `inside`; returns what key_factor will.
-__device__ __forceinline__ float keep_key_factor(const LaunchNumbers& n, std::int64_t row, float factor, bool inside) {
-  const std::uint32_t bits = __float_as_uint(factor);
-  if (inside) {
-    n.k_factors[row] = static_cast<std::uint16_t>(bits >> 14);
-    n.k_factor_ends[row] = static_cast<std::uint8_t>(bits >> 6);
+/// Factors are kept as 24 bits: 17 behind the leading one, rounded down. Those of bf16 values without the lower 8: 12
+/// bits in all are as good as the probabilities that they weigh.
+template <bool f16, bool values>
+struct Kept {
+  static constexpr bool short_ones = values && !f16;
+  /// What is kept of a factor.
+  __device__ __forceinline__ static float down(float factor) {
+    if constexpr (short_ones)
+      return factor < kLeastValueFactor ? 0.0f : __uint_as_float(__float_as_uint(factor) & ~0xfffu);
+    return __uint_as_float(__float_as_uint(factor) & ~0x3fu);
   }
-  return __uint_as_float(bits & ~0x3fu);
-}
+  __device__ __forceinline__ static void store(const LaunchNumbers& n, std::int64_t row, float kept) {
+    const std::uint32_t bits = __float_as_uint(kept);
+    if constexpr (short_ones) {
+      n.v_factors[row] = static_cast<std::uint16_t>(bits == 0 ? 0u : (bits >> 12) - kOffset);
+    } else {
+      (values ? n.v_factors : n.k_factors)[row] = static_cast<std::uint16_t>(bits >> 14);
+      (values ? n.v_factor_ends : n.k_factor_ends)[row] = static_cast<std::uint8_t>(bits >> 6);
+    }
+  }
+  __device__ __forceinline__ static float load(const LaunchNumbers& n, std::int64_t row) {
+    const std::uint32_t code = (values ? n.v_factors : n.k_factors)[row];
+    if constexpr (short_ones) return code == 0 ? 0.0f : __uint_as_float((code + kOffset) << 12);
+    return __uint_as_float(code << 14 | static_cast<std::uint32_t>((values ? n.v_factor_ends : n.k_factor_ends)[row])
+                                            << 6);
+  }
 
-/// Factors of values are kept as 16 bits: 11 behind the leading one, rounded down; below 2^-24 they are 0,
-/// so that products with them stay normal numbers.
-inline constexpr std::uint32_t kValueCode = 96u << 11;
-__device__ __forceinline__ float value_factor(const LaunchNumbers& n, std::int64_t row) {
-  const std::uint32_t code = n.v_factors[row];
-  return code == 0 ? 0.0f : __uint_as_float((code + kValueCode) << 12);
-}
-__device__ __forceinline__ float keep_value_factor(const LaunchNumbers& n, std::int64_t row, float factor,
-                                                   bool inside) {
-  const std::uint32_t bits = factor < 0x1p-24f ? 0u : __float_as_uint(factor);
-  if (inside) n.v_factors[row] = static_cast<std::uint16_t>(bits == 0 ? 0u : (bits >> 12) - kValueCode);
-  return __uint_as_float(bits & ~0xfffu);
-}
+ private:
+  static constexpr std::uint32_t kOffset = 96u << 11;  ///< exponents from 2^-31 on in five bits
+};
 
 }  // namespace dpflash::attention::cuda

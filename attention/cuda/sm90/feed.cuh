@@ -17,13 +17,13 @@ struct Barriers {
   Barrier k_ready[T::stages];  ///< rows that count as zero are zero, and factors are there
   Barrier k_empty[T::stages];
   Barrier v_full[T::stages];
-  Barrier v_ready[T::stages];
+  Barrier v_ready[T::stages];  ///< rows that count as zero are zero
   Barrier v_empty[T::stages];
+  Barrier c_ready[2];  ///< factors of values are there: before the values, where they are known
+  Barrier c_empty[2];
   Barrier work_full[2];
   Barrier work_empty[2];
   int work[2];
-  Barrier turn[T::groups];  ///< a phase whenever the warpgroup has issued products, or stops issuing for now
-  int turns[T::groups];     ///< the number of those phases, twice; and 1 while it issues none
 };
 
 /// Position in a ring of `count` places.
@@ -105,26 +105,27 @@ __device__ __forceinline__ void produce(const LaunchNumbers& n, const CUtensorMa
 /// Keys or values of a tile, as a warp prepares them: in batches of 32 rows, of which it has every third.
 struct Half {
   char* data;
-  char* factors;
-  std::int64_t codes;  ///< where the first row's factor is kept
-  int count;           ///< rows that the sequence has from the tile's first on
-  int first;           ///< the warp's first batch
+  float* factors;
+  std::int64_t kept;  ///< where the first row's factor is kept
+  int count;          ///< rows that the sequence has from the tile's first on
+  int first;          ///< the warp's first batch
   float clip;
 };
 
-/// A lane's factor of a batch: to shared memory; rows whose factor is 0 are made zero.
-template <class T, bool f16, bool values>
-__device__ __forceinline__ void place_factor(const Half& half, int batch, float factor) {
+/// A lane's factor of a batch, to shared memory. Returned as it is to be used.
+template <class T, bool values>
+__device__ __forceinline__ float place_factor(const Half& half, int batch, float factor) {
   const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
   // Past the end: a key that is masked, a value that counts as zero.
   if (row >= half.count) factor = values ? 0.0f : 1.0f;
-  if (row < T::keys) {
-    if constexpr (values)
-      reinterpret_cast<std::uint16_t*>(half.factors)[value_place(row)] =
-          static_cast<std::uint16_t>(pack_toward_zero<f16>(factor, 0.0f));
-    else
-      reinterpret_cast<float*>(half.factors)[key_place(row)] = factor;
-  }
+  if (row < T::keys) half.factors[factor_place(row)] = factor;
+  return factor;
+}
+
+/// Rows of a batch whose factor is 0 are made zero.
+template <class T>
+__device__ __forceinline__ void zero_rows(const Half& half, int batch, float factor) {
+  const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
   unsigned rest = __ballot_sync(0xffffffffu, factor == 0.0f && row < T::keys);
   if (rest == 0) return;
   for (; rest != 0; rest &= rest - 1)
@@ -136,7 +137,7 @@ template <class T>
 inline constexpr int kShare = (T::batches + kPreparers - 1) / kPreparers;
 
 /// The lane's factors of its batches, as another block has left them.
-template <class T, bool values>
+template <class T, bool f16, bool values>
 __device__ __forceinline__ void known_factors(const LaunchNumbers& n, const Half& half, float (&factors)[kShare<T>]) {
 #pragma unroll
   for (int j = 0; j < kShare<T>; ++j) {
@@ -144,28 +145,35 @@ __device__ __forceinline__ void known_factors(const LaunchNumbers& n, const Half
     const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
     factors[j] = 0;
     if (batch < T::batches && row < T::keys && row < half.count)
-      factors[j] = values ? value_factor(n, half.codes + row) : key_factor(n, half.codes + row);
+      factors[j] = Kept<f16, values>::load(n, half.kept + row);
   }
 }
 
-template <class T, bool f16, bool values>
-__device__ __forceinline__ void prepare_half(const LaunchNumbers& n, const Half& half, bool known,
-                                             const float (&factors)[kShare<T>]) {
-  if (known) {
+template <class T, bool values>
+__device__ __forceinline__ void place_known(const Half& half, float (&factors)[kShare<T>]) {
 #pragma unroll
-    for (int j = 0; j < kShare<T>; ++j)
-      if (const int batch = half.first + kPreparers * j; batch < T::batches)
-        place_factor<T, f16, values>(half, batch, factors[j]);
-    return;
-  }
+  for (int j = 0; j < kShare<T>; ++j)
+    if (const int batch = half.first + kPreparers * j; batch < T::batches)
+      factors[j] = place_factor<T, values>(half, batch, factors[j]);
+}
+
+template <class T>
+__device__ __forceinline__ void zero_known(const Half& half, const float (&factors)[kShare<T>]) {
+#pragma unroll
+  for (int j = 0; j < kShare<T>; ++j)
+    if (const int batch = half.first + kPreparers * j; batch < T::batches) zero_rows<T>(half, batch, factors[j]);
+}
+
+/// Factors of the warp's batches computed, kept for others, and placed; rows that count as zero are made zero.
+template <class T, bool f16, bool values>
+__device__ __forceinline__ void compute_factors(const LaunchNumbers& n, const Half& half) {
 #pragma unroll 1
   for (int batch = half.first; batch < T::batches; batch += kPreparers) {
-    const float factor = clip_factor(batch_square<T, f16>(half.data, batch), half.clip, T::width);
+    const float factor =
+        Kept<f16, values>::down(clip_factor(batch_square<T, f16>(half.data, batch), half.clip, T::width));
     const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
-    const bool inside = row < T::keys && row < half.count;
-    place_factor<T, f16, values>(half, batch,
-                                 values ? keep_value_factor(n, half.codes + row, factor, inside)
-                                        : keep_key_factor(n, half.codes + row, factor, inside));
+    if (row < T::keys && row < half.count) Kept<f16, values>::store(n, half.kept + row, factor);
+    zero_rows<T>(half, batch, place_factor<T, values>(half, batch, factor));
   }
 }
 
@@ -177,41 +185,64 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
   const int lane = static_cast<int>(threadIdx.x % 32);
   WorkReader<T> reader{&b, {}};
   Ring<T::stages> ring;
+  Ring<2> c_ring;
   for (int t = reader.next(); t >= 0; t = reader.next()) {
     const Work w = work_of<T>(n, t);
     const int kv_head = w.head / n.group;
     const int plane = w.batch * n.kv_heads + kv_head;
-    const std::int64_t before = n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset
-                                                          : static_cast<std::int64_t>(plane) * n.keys;
+    const std::int64_t before =
+        n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset : static_cast<std::int64_t>(plane) * n.keys;
     int tile = w.start;
     for (int i = w.begin; i < w.end; ++i) {
       std::uint32_t* const flag = n.ready + static_cast<std::int64_t>(plane) * n.k_tiles + tile;
       const bool known = (__shfl_sync(0xffffffffu, load_acquire(flag), 0) >> warp & 1) != 0;
-      char* const factors = shared + T::factors_at + ring.place * T::factor_bytes;
-      const std::int64_t codes = before + tile * T::keys;
+      const std::int64_t kept = before + tile * T::keys;
       const int count = w.keys - tile * T::keys;
-      const Half keys = {shared + T::k_at + ring.place * T::kv_bytes, factors, codes, count, warp,
+      const Half keys = {shared + T::k_at + ring.place * T::kv_bytes,
+                         reinterpret_cast<float*>(shared + T::k_factors_at + ring.place * T::factor_bytes),
+                         kept,
+                         count,
+                         warp,
                          n.clip_k.value[kv_head]};
-      const Half values = {shared + T::v_at + ring.place * T::kv_bytes, factors + T::v_factors_at, codes, count,
-                           (warp + kPreparers - 1) % kPreparers, n.clip_v.value[kv_head]};
+      const Half values = {shared + T::v_at + ring.place * T::kv_bytes,
+                           reinterpret_cast<float*>(shared + T::v_factors_at + c_ring.place * T::factor_bytes),
+                           kept,
+                           count,
+                           (warp + kPreparers - 1) % kPreparers,
+                           n.clip_v.value[kv_head]};
       float k_known[kShare<T>] = {};
       float v_known[kShare<T>] = {};
       if (known) {
-        known_factors<T, false>(n, keys, k_known);
-        known_factors<T, true>(n, values, v_known);
+        known_factors<T, f16, false>(n, keys, k_known);
+        known_factors<T, f16, true>(n, values, v_known);
       }
+      const auto tell = [&](Barrier& barrier) {
+        __syncwarp();
+        if (lane == 0) barrier.arrive();
+      };
       b.k_full[ring.place].wait(ring.phase);
-      prepare_half<T, f16, false>(n, keys, known, k_known);
-      __syncwarp();
-      if (lane == 0) b.k_ready[ring.place].arrive();
-      b.v_full[ring.place].wait(ring.phase);
-      prepare_half<T, f16, true>(n, values, known, v_known);
-      __syncwarp();
-      if (lane == 0) {
-        b.v_ready[ring.place].arrive();
-        if (!known) or_release(flag, 1u << warp);
+      if (known) {
+        place_known<T, false>(keys, k_known);
+        zero_known<T>(keys, k_known);
+        tell(b.k_ready[ring.place]);
+        b.c_empty[c_ring.place].wait(c_ring.phase ^ 1);
+        place_known<T, true>(values, v_known);
+        tell(b.c_ready[c_ring.place]);
+        b.v_full[ring.place].wait(ring.phase);
+        zero_known<T>(values, v_known);
+        tell(b.v_ready[ring.place]);
+      } else {
+        compute_factors<T, f16, false>(n, keys);
+        tell(b.k_ready[ring.place]);
+        b.v_full[ring.place].wait(ring.phase);
+        b.c_empty[c_ring.place].wait(c_ring.phase ^ 1);
+        compute_factors<T, f16, true>(n, values);
+        tell(b.c_ready[c_ring.place]);
+        tell(b.v_ready[ring.place]);
+        if (lane == 0) or_release(flag, 1u << warp);
       }
       ring.next();
+      c_ring.next();
       tile = following_tile(w, tile);
     }
   }

@@ -27,6 +27,7 @@ struct Workspace {
   std::size_t zeroed = 0;  ///< bytes from the start that are zeroed before the launch: a counter, and flags of tiles
   std::size_t v_factors = 0;
   std::size_t k_factor_ends = 0;
+  std::size_t v_factor_ends = 0;
   std::size_t bytes = 0;
 };
 
@@ -36,7 +37,8 @@ Workspace workspace_of(const Forward& problem) {
   w.zeroed = align(4 * (1 + static_cast<std::size_t>(planes_of(problem)) * tiles));
   w.v_factors = w.zeroed + 2 * rows_of(problem);
   w.k_factor_ends = w.v_factors + 2 * rows_of(problem);
-  w.bytes = align(w.k_factor_ends + rows_of(problem));
+  w.v_factor_ends = w.k_factor_ends + rows_of(problem);
+  w.bytes = align(w.v_factor_ends + (problem.element == Element::f16 ? rows_of(problem) : 0));
   return w;
 }
 
@@ -73,6 +75,7 @@ LaunchNumbers numbers_of(const Forward& problem, void* workspace) {
   n.k_factors = reinterpret_cast<std::uint16_t*>(at + w.zeroed);
   n.v_factors = reinterpret_cast<std::uint16_t*>(at + w.v_factors);
   n.k_factor_ends = reinterpret_cast<std::uint8_t*>(at + w.k_factor_ends);
+  n.v_factor_ends = reinterpret_cast<std::uint8_t*>(at + w.v_factor_ends);
   n.clipped = problem.clipped;
   n.clip_q = problem.clip_q;
   n.clip_k = problem.clip_k;
@@ -121,6 +124,7 @@ bool takes_sm90(const Forward& problem) {
 
 void forward_sm90(const Forward& problem, void* workspace, gpu::StreamHandle stream) {
   if (problem.rows == 0 || problem.batch == 0) return;
+  if (problem.clipped != nullptr) count_clipped_rows(problem, stream);
   Launch launch = {};
   launch.numbers = numbers_of(problem, workspace);
   gpu::check(cudaMemsetAsync(workspace, 0, workspace_of(problem).zeroed, stream), "cudaMemsetAsync");

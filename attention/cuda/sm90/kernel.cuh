@@ -6,33 +6,6 @@
 
 namespace dpflash::attention::cuda {
 
-/// Turns of the two warpgroups at the matrix unit: one issues its products when the other has issued some since, so that
-/// one's exponentials meet the other's products; or when the other issues none for now. They are for speed alone: a turn
-/// that does not come is not waited for.
-template <class T>
-struct Turns {
-  Barriers<T>& b;
-  int mine;        ///< warpgroup
-  bool one;        ///< this thread tells the other warpgroup
-  int others;      ///< phases of the other warpgroup that this one knows of; -1: goes first
-  int phases = 0;  ///< of this one
-
-  __device__ __forceinline__ void wait() {
-    const int now = load_volatile(shared_address(&b.turns[1 - mine]));
-    if ((now & 1) != 0 || now >> 1 != others)
-      others = now >> 1;
-    else if (b.turn[1 - mine].ends(static_cast<unsigned>(others) & 1, 2000))
-      ++others;
-  }
-  __device__ __forceinline__ void tell(bool away) {
-    ++phases;
-    if (one) {
-      store_volatile(shared_address(&b.turns[mine]), 2 * phases + (away ? 1 : 0));
-      b.turn[mine].arrive();
-    }
-  }
-};
-
 /// A warpgroup's share of all tiles.
 template <class T, bool f16, bool softcap, class Source>
 __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source>& run, const CUtensorMap* q_map,
@@ -42,14 +15,16 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
   WorkReader<T> reader{&b, {}};
   unsigned q_phase = 0;
   Ring<T::stages> ring;
+  Ring<2> c_ring;
   int v_place = 0;
+  unsigned v_phase = 0;
+  bool k_there = false;  // the next tile's keys were seen to be ready
   char* const q = shared + warpgroup * (T::q_bytes / T::groups);
   const Operand q_operand{shared_address(q), 16};
   const Operand k_operand{shared_address(shared + T::k_at), 16};
   const Operand v_operand{shared_address(shared + T::v_at), T::keys * 128};
   std::uint32_t k_stage = 0;  // bytes from the first stage on
   std::uint32_t v_stage = 0;
-  Turns<T> turns{b, warpgroup, first_thread, warpgroup == 0 ? -1 : 0};
   int t = reader.next();
   if (t >= 0 && first_thread) load_queries<T>(n, work_of<T>(n, t), q_map, q, b.q_full[warpgroup], warpgroup);
   while (t >= 0) {
@@ -96,13 +71,21 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
       if (following >= 0 && first_thread)
         load_queries<T>(n, work_of<T>(n, following), q_map, q, b.q_full[warpgroup], warpgroup);
     };
-    // The first factors are fetched while the scores are on their way.
+    // The first factors of keys are fetched while the scores are on their way, those of values while the product of the
+    // last tile's values ends.
     const float4* f = nullptr;
     float4 next[2];
-    const auto fetch = [&] {
-      f = reinterpret_cast<const float4*>(shared + T::factors_at + ring.place * T::factor_bytes) + lane % 4;
+    const auto fetch = [&](int at) {
+      f = reinterpret_cast<const float4*>(shared + at) + lane % 4;
       next[0] = f[0];
       next[1] = f[4];
+    };
+    const auto fetch_key_factors = [&] { fetch(T::k_factors_at + ring.place * T::factor_bytes); };
+    const auto fetch_value_factors = [&] {
+      __syncwarp();
+      if (lane == 0) b.k_empty[ring.place].arrive();
+      b.c_ready[c_ring.place].wait(c_ring.phase);
+      fetch(T::v_factors_at + c_ring.place * T::factor_bytes);
     };
     const auto masked_exponentials = [&](int tile) {
       // Found again here, at the edges, rather than kept in registers all along.
@@ -117,53 +100,53 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
       }
       exponentials<T, true, softcap>(n.softcap, s, next, f, limits, factors, sums);
     };
-    const auto keys_done = [&] {
-      __syncwarp();
-      if (lane == 0) b.k_empty[ring.place].arrive();
+    const auto await_keys = [&] {
+      if (!k_there) b.k_ready[ring.place].wait(ring.phase);
     };
     const auto pack = [&] {
-      b.v_ready[ring.place].wait(ring.phase);
-      weigh<T, f16>(s, reinterpret_cast<const uint4*>(f) + T::v_factors_at / 16, p);
+      weigh<T, f16>(s, next, f, p);
+      __syncwarp();
+      if (lane == 0) b.c_empty[c_ring.place].arrive();
+      c_ring.next();
       v_place = ring.place;
+      v_phase = ring.phase;
       v_stage = k_stage;
       ring.next();
       k_stage = uniform(static_cast<std::uint32_t>(ring.place) * T::kv_bytes);
+      k_there = b.k_ready[ring.place].ended(ring.phase);
     };
     if (w.begin < w.end) {
       int tile = w.start;
       const int last = (w.start == w.begin ? w.end : w.start) - 1;
-      b.k_ready[ring.place].wait(ring.phase);
-      turns.wait();
+      await_keys();
       issue_scores();
-      turns.tell(false);
-      fetch();
+      fetch_key_factors();
       product_wait<0>();
       pin(s);
       // Masked or not, by the code for masks: one tile in many, and less code to fetch.
       masked_exponentials(tile);
-      keys_done();
+      fetch_value_factors();
       pack();
 #pragma unroll 1
       while (tile != last) {
         tile = following_tile(w, tile);
-        b.k_ready[ring.place].wait(ring.phase);
-        turns.wait();
+        await_keys();
+        b.v_ready[v_place].wait(v_phase);
         issue_scores();
         issue_values();
-        turns.tell(false);
-        fetch();
+        fetch_key_factors();
         product_wait<1>();
         pin(s);
         if (!softcap && tile >= clear_from && tile < clear_to)
           exponentials<T, false, softcap>(0, s, next, f, {}, factors, sums);
         else
           masked_exponentials(tile);
-        keys_done();
+        fetch_value_factors();
         values_done();
         pack();
       }
+      b.v_ready[v_place].wait(v_phase);
       issue_values();
-      turns.tell(true);
       next_queries();
       values_done();
     } else {
@@ -189,8 +172,6 @@ __global__ void __launch_bounds__(T::threads, 1)
     constexpr int consumers = 4 * T::groups;
     for (int i = 0; i < T::groups; ++i) {
       b.q_full[i].init(1);
-      b.turn[i].init(1);
-      b.turns[i] = 0;
     }
     for (int i = 0; i < T::stages; ++i) {
       b.k_full[i].init(1);
@@ -201,6 +182,8 @@ __global__ void __launch_bounds__(T::threads, 1)
       b.v_empty[i].init(consumers);
     }
     for (int i = 0; i < 2; ++i) {
+      b.c_ready[i].init(kPreparers);
+      b.c_empty[i].init(consumers);
       b.work_full[i].init(1);
       b.work_empty[i].init(consumers + kPreparers);
     }

@@ -25,20 +25,23 @@ struct LaunchNumbers {
   std::int32_t head_dim;
   std::int32_t rows;
   std::int32_t keys;
-  std::int32_t left;          ///< keys visible before the diagonal; -1: all
-  std::int32_t right;         ///< after it, causal masks included
-  std::int32_t q_tiles;       ///< tiles of the longest sequence
-  std::int32_t tiles;         ///< of all
-  std::int32_t k_tiles;       ///< tiles of keys of the longest sequence
-  float scale_log2;  ///< scale log2(e)
+  std::int32_t left;     ///< keys visible before the diagonal; -1: all
+  std::int32_t right;    ///< after it, causal masks included
+  std::int32_t q_tiles;  ///< tiles of the longest sequence
+  std::int32_t tiles;    ///< of all
+  std::int32_t k_tiles;  ///< tiles of keys of the longest sequence
+  float scale_log2;      ///< scale log2(e)
   float softcap;
   const float* sigma_rows;
-  std::uint16_t* k_factors;      ///< upper bits of every key's clip factor: [batch, kv_heads, keys] or [kv_heads, total_k]
-  std::uint8_t* k_factor_ends;   ///< lower bits
-  std::uint16_t* v_factors;      ///< of every value
-  std::uint32_t* counters;       ///< tiles taken
-  std::uint32_t* ready;          ///< [batch, kv_heads, k_tiles]: whose rows of the tile have factors, a bit a warp
-  unsigned long long* clipped;
+  /// Every row's clip factor, upper bits and lower: [batch, kv_heads, keys] or [kv_heads, total_k]; bf16 values have no
+  /// lower ones.
+  std::uint16_t* k_factors;
+  std::uint16_t* v_factors;
+  std::uint8_t* k_factor_ends;
+  std::uint8_t* v_factor_ends;
+  std::uint32_t* counters;      ///< tiles taken
+  std::uint32_t* ready;         ///< [batch, kv_heads, k_tiles]: whose rows of the tile have factors, a bit a warp
+  unsigned long long* clipped;  ///< rows of q are counted here
   PerHead<kMaxKvHeads> clip_q;
   PerHead<kMaxKvHeads> clip_k;
   PerHead<kMaxKvHeads> clip_v;

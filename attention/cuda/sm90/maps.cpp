@@ -43,6 +43,9 @@ Extent extent_of(const View& view, const Forward& problem, bool queries) {
           {view.row_stride, view.head_stride, packed ? 0 : view.batch_stride}};
 }
 
+/// Whether stride number i is ever used.
+bool moves(const Extent& e, std::size_t i) { return e.size[1] > 0 && e.size[i + 1] > 1; }
+
 constexpr std::int64_t kMaxStride = (std::int64_t{1} << 40) / 2;
 
 }  // namespace
@@ -51,7 +54,7 @@ bool takes_view(const View& view, const Forward& problem, bool queries) {
   if (reinterpret_cast<std::uintptr_t>(view.data) % 16 != 0) return false;
   const Extent e = extent_of(view, problem, queries);
   for (std::size_t i = 0; i < 3; ++i) {
-    if (e.size[i + 1] <= 1) continue;
+    if (!moves(e, i)) continue;
     if (e.stride[i] <= 0 || e.stride[i] % 8 != 0 || e.stride[i] >= kMaxStride) return false;
   }
   return true;
@@ -62,8 +65,8 @@ CUtensorMap map_of(const View& view, const Forward& problem, bool queries, int b
   cuuint64_t sizes[4];
   cuuint64_t strides[3];
   for (std::size_t i = 0; i < 4; ++i) sizes[i] = static_cast<cuuint64_t>(std::max<std::int64_t>(1, e.size[i]));
-  // The stride of a single row, head or sequence is never used, but must be valid.
-  for (std::size_t i = 0; i < 3; ++i) strides[i] = e.size[i + 1] <= 1 ? 16 : 2 * static_cast<cuuint64_t>(e.stride[i]);
+  // A stride that is never used must be valid all the same.
+  for (std::size_t i = 0; i < 3; ++i) strides[i] = moves(e, i) ? 2 * static_cast<cuuint64_t>(e.stride[i]) : 16;
   // A tensor without rows may have no memory; it is never read, but its map must be valid.
   void* const data = view.data != nullptr ? view.data : problem.q.data;
   const cuuint32_t box[4] = {64, static_cast<cuuint32_t>(box_rows), 1, 1};

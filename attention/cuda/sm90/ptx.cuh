@@ -38,17 +38,17 @@ struct Barrier {
         "r"(parity)
         : "memory");
   }
-  /// Whether the phase has ended, or ends within so many nanoseconds.
-  __device__ __forceinline__ bool ends(std::uint32_t parity, std::uint32_t nanoseconds) {
+  /// Whether the phase has ended.
+  __device__ __forceinline__ bool ended(std::uint32_t parity) {
     std::uint32_t done;
     asm volatile(
         "{\n"
         ".reg .pred done;\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2, %3;\n"
+        "mbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\n"
         "selp.u32 %0, 1, 0, done;\n"
         "}\n"
         : "=r"(done)
-        : "r"(shared_address(&state)), "r"(parity), "r"(nanoseconds)
+        : "r"(shared_address(&state)), "r"(parity)
         : "memory");
     return done != 0;
   }
@@ -81,16 +81,6 @@ __device__ __forceinline__ void wait_named(int id, int threads) {
 }
 __device__ __forceinline__ void arrive_named(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
-}
-
-/// A number in shared memory that other warps change meanwhile.
-__device__ __forceinline__ int load_volatile(std::uint32_t address) {
-  int value;
-  asm volatile("ld.volatile.shared.s32 %0, [%1];" : "=r"(value) : "r"(address) : "memory");
-  return value;
-}
-__device__ __forceinline__ void store_volatile(std::uint32_t address, int value) {
-  asm volatile("st.volatile.shared.s32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
 }
 
 template <int registers>

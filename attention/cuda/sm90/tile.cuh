@@ -21,16 +21,15 @@ struct Tile {
   // Shared memory, in bytes.
   static constexpr int q_bytes = panels * rows * 128;
   static constexpr int kv_bytes = panels * keys * 128;
-  /// Of a tile's keys, as binary32, then of its values, in the element's type.
-  static constexpr int v_factors_at = keys * 4;
-  static constexpr int factor_bytes = v_factors_at + (keys + 31) / 32 * 64;
+  static constexpr int factor_bytes = keys * 4;
   static constexpr int k_at = q_bytes;
   static constexpr int v_at = k_at + stages * kv_bytes;
-  static constexpr int factors_at = v_at + stages * kv_bytes;
+  static constexpr int k_factors_at = v_at + stages * kv_bytes;
+  static constexpr int v_factors_at = k_factors_at + stages * factor_bytes;
+  static constexpr int barriers_at = v_factors_at + 2 * factor_bytes;
   static constexpr int barrier_bytes = 320;
-  static constexpr int barriers_at = factors_at + stages * factor_bytes;
   static constexpr int shared_bytes = barriers_at + barrier_bytes;
-  static_assert(keys % 16 == 0 && factor_bytes % 16 == 0);
+  static_assert(keys % 16 == 0);
   static_assert(shared_bytes <= 232448);
 };
 
@@ -73,7 +72,9 @@ __device__ __forceinline__ int last_visible(const LaunchNumbers& n, const Work& 
 }
 
 /// The tile of keys after `tile`.
-__device__ __forceinline__ int following_tile(const Work& w, int tile) { return tile + 1 == w.end ? w.begin : tile + 1; }
+__device__ __forceinline__ int following_tile(const Work& w, int tile) {
+  return tile + 1 == w.end ? w.begin : tile + 1;
+}
 
 /// A value that the compiler does not recognise as one it has.
 __device__ __forceinline__ int opaque(int x) {

@@ -132,16 +132,16 @@ def add_noise(o):
 
 
 def extra_memory(qkv, causal, generator):
-    """Bytes that a call takes beyond inputs and output, as a share of those."""
+    """Bytes that a call asks the allocator for beyond inputs and output, as a share of those."""
     launch = ours(qkv, causal, generator, 0, 0)
     launch(-1)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
+    before = torch.cuda.memory_stats()["requested_bytes.all.current"]
     launch(-1)
     torch.cuda.synchronize()
     size = qkv[0].numel() * qkv[0].element_size()
-    return (torch.cuda.max_memory_allocated() - before - size) / (4 * size)
+    return (torch.cuda.memory_stats()["requested_bytes.all.peak"] - before - size) / (4 * size)
 
 
 def pipeline_rows(options):

@@ -16,7 +16,8 @@ float truncated(Element element, float x) {
 }
 
 /// The operation in plain 16-bit steps: clipped rows rounded to the element, scores and sums in binary32, exponentials
-/// rounded to the element (fp16: truncated) before they weigh values, the answer rounded. Clean answers in the order of the queries.
+/// rounded to the element (fp16: truncated) before they weigh values, the answer rounded. Clean answers in the order of
+/// the queries.
 class Plain16 {
  public:
   Plain16(const Problem<double>& p, Element element) : p_(p), s_(p.options.shape), element_(element) {

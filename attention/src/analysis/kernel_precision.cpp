@@ -33,8 +33,8 @@ std::int64_t most_visible(const Shape& shape) {
   return most;
 }
 
-/// FinitePrecision::own_spread of rounding, to nearest or down: an ulp, unless a clip factor may be so small that a product leaves the
-/// normal numbers. Rows of norm 2^63 count as zero; those of fp16 are shorter anyway.
+/// FinitePrecision::own_spread of rounding, to nearest or down: an ulp, unless a clip factor may be so small that a
+/// product leaves the normal numbers. Rows of norm 2^63 count as zero; those of fp16 are shorter anyway.
 double spread_of(KernelElement element, double bound, double least_v, double head_dim) {
   const bool wide = element == KernelElement::bf16;
   const double longest = wide ? 0x1p63 : 65504 * std::sqrt(head_dim);

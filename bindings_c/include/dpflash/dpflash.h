@@ -307,9 +307,9 @@ DPF_API int dpf_attention_workspace(const dpf_attention* attention, const dpf_at
 /* out = round(softmax(clipped, masked scores) clip(v) + sigma z) on the current device. Work is queued on cuda_stream
  * and has not run when the call returns; nothing is allocated or waited for, and the call can be captured in a CUDA
  * graph, with draws->steps: a capture without them is refused, since all replays would have the same noise (its stream
- * and step count as used). The workspace belongs to the call until it has run. Errors: UNUSABLE_INPUT naming the field,
- * REUSED_NOISE when attention was drawn at this (stream, step) of the source before, DEVICE, UNSUPPORTED without the
- * CUDA parts; the output must not be used then. */
+ * and step count as used). The workspace belongs to the call until it has run; what it then holds is PRIVATE. Errors:
+ * UNUSABLE_INPUT naming the field, REUSED_NOISE when attention was drawn at this (stream, step) of the source before,
+ * DEVICE, UNSUPPORTED without the CUDA parts; the output must not be used then. */
 DPF_API int dpf_attention_forward(const dpf_attention* attention, const dpf_attention_tensors* tensors,
                                   const dpf_attention_noise* noise, const dpf_draws* draws, void* workspace,
                                   size_t workspace_bytes, void* cuda_stream);

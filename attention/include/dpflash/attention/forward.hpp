@@ -96,7 +96,8 @@ std::size_t workspace_bytes(const ForwardTensors& tensors, const ForwardOptions&
 /// One pass over q, k, v; work O(pairs of a query and a key that it sees). Work is queued on `stream` of the current
 /// device and has not run when the call returns; nothing is allocated or waited for, and the call can be captured in a
 /// CUDA graph (with GraphSteps: a new step each replay, NaN past the last). `workspace` belongs to the call until it
-/// has run.
+/// has run; what it then holds, clip factors of keys and values, is private. A bf16 value longer than 2^24 times its
+/// clip counts as zero.
 ///
 /// Everything is checked first, then draws are claimed, then work is queued. Throws UnusableInput naming the field,
 /// noise::ReusedNoise when attention was drawn at this (stream, step) before, gpu::DeviceError when the device has no

@@ -85,7 +85,10 @@ FinitePrecision kernel_precision(KernelElement element, const SensitivityQuestio
   out.own_spread =
       spread_of(element, bound + out.eps_s, *std::min_element(question.clips.v.begin(), question.clips.v.end()),
                 question.shape.head_dim);
-  out.eta_over_cv = (1 + out.u_p) * (1 + 0x1p-22) * (numerator + denominator + 3 * 0x1p-24);
+  // fp16 products of p and c below 2^-14 are aligned as if they were 2^-14: a step then errs by up to 2^-11 of its
+  // largest p, whatever the products are.
+  const double subnormal = element == KernelElement::fp16 ? 0x1p-11 : 0;
+  out.eta_over_cv = (1 + out.u_p) * (1 + 0x1p-22) * (numerator + denominator + 3 * 0x1p-24 + subnormal);
   return out;
 }
 

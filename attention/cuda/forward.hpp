@@ -16,6 +16,9 @@ inline constexpr int kMaxKvHeads = 128;
 /// clip factors are then normal numbers, which rounding to nearest moves by half an ulp of theirs.
 inline constexpr float kLeastValueFactor = 0x1p-24f;
 
+/// Queries a tile of the Hopper kernel.
+inline constexpr std::int32_t kQueryTile = 128;
+
 enum class Element { bf16, f16 };
 
 /// Element (b, i, h, d) is at data + b batch_stride + i row_stride + h head_stride + d, strides in elements. With
@@ -49,7 +52,9 @@ struct Forward {
   std::int32_t keys = 0;
   const std::int32_t* cumulative_q = nullptr;  ///< device, batch + 1 numbers; both or neither
   const std::int32_t* cumulative_k = nullptr;
-  std::int64_t total_q = 0;  ///< rows of packed tensors
+  const std::int32_t* cumulative_tiles = nullptr;  ///< tiles of queries of the sequences before, likewise
+  std::int32_t packed_tiles = 0;                   ///< of all sequences: the last of them
+  std::int64_t total_q = 0;                        ///< rows of packed tensors
   std::int64_t total_k = 0;
   bool causal = false;
   std::int32_t window_left = -1;

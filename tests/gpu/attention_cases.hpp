@@ -64,9 +64,7 @@ class DeviceTensor {
   }
   /// Bits in the order [batch, rows, heads, columns].
   [[nodiscard]] std::vector<std::uint16_t> download(const dpflash::gpu::Stream& stream) const {
-    std::vector<std::uint16_t> now(host_.size());
-    dpflash::gpu::copy_to_host(now.data(), memory_.data(), now.size() * 2, stream.handle());
-    stream.synchronise();
+    const std::vector<std::uint16_t> now = raw(stream);
     std::vector<std::uint16_t> bits;
     std::vector<bool> inside(now.size());
     for_each([&](std::int64_t, std::int64_t, std::size_t at) {
@@ -79,6 +77,13 @@ class DeviceTensor {
     for (std::size_t i = 0; i < now.size(); ++i) touched += !inside[i] && now[i] != kPoison;
     REQUIRE(touched == 0);
     return bits;
+  }
+  /// All of its memory, gaps included.
+  [[nodiscard]] std::vector<std::uint16_t> raw(const dpflash::gpu::Stream& stream) const {
+    std::vector<std::uint16_t> now(host_.size());
+    dpflash::gpu::copy_to_host(now.data(), memory_.data(), now.size() * 2, stream.handle());
+    stream.synchronise();
+    return now;
   }
   template <class T>
   [[nodiscard]] Tensor<T> tensor() const {
@@ -175,6 +180,7 @@ class DeviceProblem {
   ForwardTensors& tensors() { return t_; }
   ForwardOptions& options() { return options_; }
   std::vector<std::uint16_t> out(const dpflash::gpu::Stream& stream) const { return out_.download(stream); }
+  std::vector<std::uint16_t> raw_out(const dpflash::gpu::Stream& stream) const { return out_.raw(stream); }
   std::vector<std::uint16_t> clean(const dpflash::gpu::Stream& stream) const { return clean_.download(stream); }
   std::vector<float> lse(const dpflash::gpu::Stream& stream) const {
     return cases::download<float>({lse_.data(), lse_.size()}, stream);

@@ -1,10 +1,8 @@
 // Noise of the attention kernels: the host's draws bit for bit, whatever the layout, kernel or graph.
 #include <dpflash/accounting/error.hpp>
-#include <functional>
 
-#include "attention_cases.hpp"
+#include "attention_answers.hpp"
 #include "device_graph.hpp"
-#include "reference/draws.hpp"
 
 using namespace dpflash;
 using namespace cases;
@@ -12,73 +10,6 @@ using noise::GraphSteps;
 using noise::Position;
 
 namespace {
-
-ReferenceOptions options_of(std::vector<SequenceLengths> lengths, std::int32_t heads, std::int32_t kv_heads,
-                            std::int32_t head_dim, bool packed) {
-  ReferenceOptions o;
-  o.shape.lengths = std::move(lengths);
-  o.shape.heads = heads;
-  o.shape.kv_heads = kv_heads;
-  o.shape.head_dim = head_dim;
-  o.packed = packed;
-  o.clips = {{2.0}, {2.0}, {1.0}};
-  return o;
-}
-
-/// Values are 0, and so are the clean answers: what comes out is the noise.
-Problem<double> without_values(const ReferenceOptions& o) {
-  Problem<double> p(o, 1, 1);
-  std::fill(p.v.values.begin(), p.v.values.end(), 0.0);
-  return p;
-}
-
-/// Bits of round(fma(sigma, z, 0)) in the order of the queries; `sigma`: [heads] or [heads, most queries].
-std::vector<std::uint16_t> expected_noise(const ReferenceOptions& o, Element element, const NoiseSource& draws,
-                                          const Position& at, std::span<const float> sigma) {
-  const Shape& s = o.shape;
-  std::int64_t most = 0;
-  for (const SequenceLengths& l : s.lengths) most = std::max(most, l.queries);
-  std::vector<std::uint16_t> bits;
-  std::vector<float> z(static_cast<std::size_t>(16 * s.head_dim));
-  std::int64_t first = 0;
-  for (std::size_t b = 0; b < s.lengths.size(); ++b) {
-    const std::int64_t rows = s.lengths[b].queries;
-    bits.resize(static_cast<std::size_t>((first + rows) * s.heads * s.head_dim));
-    for (std::int64_t h = 0; h < s.heads; ++h)
-      for (std::int64_t i = 0; i < rows; ++i) {
-        if (i % 16 == 0)
-          attention::attention_draws(draws, at.stream, at.step,
-                                     b * static_cast<std::size_t>(s.heads) + static_cast<std::size_t>(h),
-                                     static_cast<std::uint32_t>(i / 16), s.head_dim, z.data());
-        const bool table = sigma.size() != static_cast<std::size_t>(s.heads);
-        const float deviation = sigma[static_cast<std::size_t>(table ? h * most + i : h)];
-        for (std::int64_t d = 0; d < s.head_dim; ++d)
-          bits[static_cast<std::size_t>(((first + i) * s.heads + h) * s.head_dim + d)] =
-              to_bits(element, std::fma(deviation, z[static_cast<std::size_t>(i % 16 * s.head_dim + d)], 0.0f));
-      }
-    first += rows;
-  }
-  return bits;
-}
-
-std::size_t differences(const std::vector<std::uint16_t>& a, const std::vector<std::uint16_t>& b) {
-  REQUIRE(a.size() == b.size());
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) count += a[i] != b[i];
-  return count;
-}
-
-/// Calls act(path) for the paths that take the problem; says which do not.
-void on_paths(DeviceProblem& device, const std::function<void(Path)>& act) {
-  for (const Path path : kPaths) {
-    const std::string why = device.refusal(path);
-    INFO("path ", name_of(path));
-    if (why.empty())
-      act(path);
-    else
-      report_refusal(path, why);
-  }
-}
 
 std::vector<float> table_of(std::size_t size) {
   std::vector<float> sigma(size);
@@ -98,7 +29,7 @@ TEST_CASE("noise is the host's, for every generator, element, width and kernel")
       for (const Generator generator : kGenerators) {
         ++number;
         if (shrink() > 1 && number % 7 != 0) continue;
-        const ReferenceOptions o = options_of(lengths[number % lengths.size()], 6, 2, head_dim, false);
+        const ReferenceOptions o = options_of(lengths[number % lengths.size()], 6, 2, head_dim);
         const Problem<double> p = without_values(o);
         DeviceProblem device(p, element, number % 2 == 0 ? Layout::rows_first : Layout::gaps, stream);
         const bool rows = number % 3 == 0;
@@ -139,8 +70,7 @@ TEST_CASE("a packed sequence has the noise and the values it has alone in a padd
         for (std::size_t b = 0; b < lengths.size(); ++b) {
           // The sequence at the same place of a batch of its own shape: the same planes.
           const SequenceLengths& l = lengths[b];
-          const ReferenceOptions one =
-              options_of(std::vector<SequenceLengths>(lengths.size(), l), 4, 2, head_dim, false);
+          const ReferenceOptions one = options_of(std::vector<SequenceLengths>(lengths.size(), l), 4, 2, head_dim);
           Problem<double> padded(one, 1, 6);
           round_inputs(padded, element);
           const auto place = static_cast<std::int64_t>(b);
@@ -163,7 +93,7 @@ TEST_CASE("a packed sequence has the noise and the values it has alone in a padd
 
 TEST_CASE("250 repeats give the same bits") {
   const gpu::Stream stream;
-  ReferenceOptions o = options_of({{300, 333}, {300, 333}}, 4, 2, 128, false);
+  ReferenceOptions o = options_of({{300, 333}, {300, 333}}, 4, 2, 128);
   o.shape.causal = true;
   for (const Element element : {Element::bf16, Element::f16}) {
     Problem<double> p(o, 3, 7);
@@ -218,7 +148,7 @@ TEST_CASE("replays draw at one step after another, then give NaN") {
 
 TEST_CASE("a step is used once, and what is unusable is named before anything is queued") {
   const gpu::Stream stream;
-  const ReferenceOptions o = options_of({{16, 16}}, 4, 2, 64, false);
+  const ReferenceOptions o = options_of({{16, 16}}, 4, 2, 64);
   const Problem<double> p(o, 1, 1);
   DeviceProblem device(p, Element::f16, Layout::rows_first, stream);
   const DeviceNoise noise = DeviceNoise::stated(std::vector<float>(4, 1.0f));

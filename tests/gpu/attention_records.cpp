@@ -2,7 +2,7 @@
 #include <dpflash/accounting/error.hpp>
 
 #include "../attention/rounding_attack.hpp"
-#include "attention_cases.hpp"
+#include "attention_answers.hpp"
 #include "dpflash/attention/allocation.hpp"
 
 using namespace dpflash;
@@ -13,36 +13,6 @@ using attention::Sensitivity;
 using attention::SensitivityQuestion;
 
 namespace {
-
-std::vector<std::uint16_t> clean_of(DeviceProblem& device, Path path, const gpu::Stream& stream) {
-  auto draws = source(Generator::philox);
-  device.run(path, no_noise(device.options().shape.heads), {draws, noise::Position{}}, stream);
-  return device.clean(stream);
-}
-
-ReferenceOptions options_of(std::vector<SequenceLengths> lengths, std::int32_t heads, std::int32_t kv_heads,
-                            std::int32_t head_dim) {
-  ReferenceOptions o;
-  o.shape.lengths = std::move(lengths);
-  o.shape.heads = heads;
-  o.shape.kv_heads = kv_heads;
-  o.shape.head_dim = head_dim;
-  o.clips = {{3.0}, {3.0}, {1.0}};
-  return o;
-}
-
-/// Elements that changed in rows that do not see key `record` of sequence 1 and kv head 0.
-std::size_t changed_unseen(const ReferenceOptions& o, std::int64_t record, const std::vector<std::uint16_t>& a,
-                           const std::vector<std::uint16_t>& b) {
-  std::size_t changed = 0;
-  const Shape& s = o.shape;
-  for_rows(s, [&](std::size_t sequence, std::int64_t first, std::int64_t, std::int64_t i, std::int64_t h) {
-    const bool seen = sequence == 1 && h < s.heads / s.kv_heads && sees(s, s.lengths[1], i, record);
-    const auto at = static_cast<std::size_t>(((first + i) * s.heads + h) * s.head_dim);
-    for (std::size_t d = 0; d < static_cast<std::size_t>(s.head_dim) && !seen; ++d) changed += a[at + d] != b[at + d];
-  });
-  return changed;
-}
 
 KernelElement kernel_element(Element element) {
   return element == Element::bf16 ? KernelElement::bf16 : KernelElement::fp16;

@@ -21,47 +21,50 @@ __device__ __forceinline__ float capped(float e, float to_unit, float from_unit)
   return __fmul_rn(from_unit, __fmaf_rn(-2.0f, __fdividef(1.0f, __fadd_rn(t, 1.0f)), 1.0f));
 }
 
-/// Scores to exponentials, and their row sums. `factors`: the tile's clip factors of keys, the first of them in `next`;
-/// `scale` of the thread's two rows.
+/// A tile's clip factors as a thread reads them: of its columns, 16 bytes for two groups of eight. The first are
+/// fetched ahead.
+struct Factors {
+  const float4* from;
+  float4 next[2];
+  __device__ __forceinline__ void fetch(const float4* at) {
+    from = at;
+    next[0] = at[0];
+    next[1] = at[4];
+  }
+  /// Those of groups 2 `two` and 2 `two` + 1 of `groups` in all.
+  __device__ __forceinline__ float4 take(int two, int groups) {
+    const float4 now = next[two % 2];
+    if (two + 2 < groups / 2) next[two % 2] = from[4 * (two + 2)];
+    return now;
+  }
+};
+
+/// Scores to exponentials times the clip factors of values, and the row sums of the exponentials alone. `scale` of the
+/// thread's two rows.
 template <class T, bool masked, bool softcap>
-__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], float4 (&next)[2],
-                                             const float4* factors, const Limits& limits, const float (&scale)[2],
-                                             float (&sums)[2]) {
+__device__ __forceinline__ void exponentials(float cap, float (&s)[T::keys / 2], Factors& keys, Factors& values,
+                                             const Limits& limits, const float (&scale)[2], float (&sums)[2]) {
   [[maybe_unused]] const float to_unit = softcap ? __fdividef(2.0f, cap) : 0.0f;
   [[maybe_unused]] const float from_unit = __fmul_rn(cap, 1.44269504f);
 #pragma unroll
   for (int two = 0; two < T::keys / 16; ++two) {
-    const float4 now = next[two % 2];
-    if (two + 2 < T::keys / 16) next[two % 2] = factors[4 * (two + 2)];
-    const float f[4] = {now.x, now.y, now.z, now.w};
+    const float4 b = keys.take(two, T::keys / 8);
+    const float4 c = values.take(two, T::keys / 8);
+    const float of_k[4] = {b.x, b.y, b.z, b.w};
+    const float of_v[4] = {c.x, c.y, c.z, c.w};
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       const int r = i / 2 % 2;
-      float e = __fmul_rn(__fmul_rn(s[8 * two + i], f[i / 4 * 2 + i % 2]), scale[r]);
+      const int pair = i / 4 * 2 + i % 2;
+      float e = __fmul_rn(__fmul_rn(s[8 * two + i], of_k[pair]), scale[r]);
       if constexpr (softcap) e = capped(e, to_unit, from_unit);
       if constexpr (masked) {
         const int column = 16 * two + i / 4 * 8 + i % 2;
         if (static_cast<unsigned>(column - limits.low[r]) >= limits.count[r]) e = __int_as_float(0xff800000);
       }
-      s[8 * two + i] = exp2_approximate(e);
-      sums[r] = __fadd_rn(sums[r], s[8 * two + i]);
-    }
-  }
-}
-
-/// Exponentials times the clip factors of values, as the left operand of a product. `factors` as of exponentials().
-template <class T, bool f16>
-__device__ __forceinline__ void weigh(const float (&s)[T::keys / 2], float4 (&next)[2], const float4* factors,
-                                      std::uint32_t (&p)[T::keys / 4]) {
-#pragma unroll
-  for (int two = 0; two < T::keys / 16; ++two) {
-    const float4 now = next[two % 2];
-    if (two + 2 < T::keys / 16) next[two % 2] = factors[4 * (two + 2)];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int at = 8 * two + 2 * i;
-      p[at / 2] =
-          pack_probabilities<f16>(__fmul_rn(s[at], i < 2 ? now.x : now.z), __fmul_rn(s[at + 1], i < 2 ? now.y : now.w));
+      const float p = exp2_approximate(e);
+      sums[r] = __fadd_rn(sums[r], p);
+      s[8 * two + i] = __fmul_rn(p, of_v[pair]);
     }
   }
 }

@@ -55,6 +55,24 @@ struct WorkReader {
   }
 };
 
+/// The tile that comes at place `taken` of all that there are: its number. Packed sequences have their tiles in turn,
+/// as many as their own rows need; a search finds the sequence.
+__device__ __forceinline__ int tile_at(const LaunchNumbers& n, unsigned taken) {
+  const int place = static_cast<int>(taken);
+  if (n.cumulative_q == nullptr) return place;
+  int sequence = 0;
+  for (int end = n.batch; end - sequence > 1;) {
+    const int middle = (sequence + end) / 2;
+    (n.cumulative_tiles[middle] * n.heads <= place ? sequence : end) = middle;
+  }
+  const int before = n.cumulative_tiles[sequence];
+  const int count = n.cumulative_tiles[sequence + 1] - before;
+  const int rest = place - before * n.heads;
+  const int head = rest / count;
+  const int m = count - 1 - (rest - head * count);
+  return (sequence * n.heads + head) * n.q_tiles + n.q_tiles - 1 - m;
+}
+
 /// One thread: tiles, each told one ahead of its copies, and the copies of K and V.
 template <class T>
 __device__ __forceinline__ void produce(const LaunchNumbers& n, const CUtensorMap* k_map, const CUtensorMap* v_map,
@@ -67,18 +85,12 @@ __device__ __forceinline__ void produce(const LaunchNumbers& n, const CUtensorMa
     b.work_full[work_ring.place].arrive();
     work_ring.next();
   };
-  // A tile that its sequence has, from t on; -1 when there is none.
-  const auto existing = [&](int t) {
-    for (; t < n.tiles; t = static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u))) {
-      const Work w = work_of<T>(n, t);
-      if (w.first < w.rows) return t;
-    }
-    return -1;
-  };
-  int t = existing(static_cast<int>(blockIdx.x));
+  // No block takes more than one number past the last tile.
+  const auto take = [&](unsigned place) { return place < static_cast<unsigned>(n.tiles) ? tile_at(n, place) : -1; };
+  int t = take(blockIdx.x);
   announce(t);
   while (t >= 0) {
-    const int following = existing(static_cast<int>(gridDim.x + atomicAdd(n.counters, 1u)));
+    const int following = take(gridDim.x + atomicAdd(n.counters, 1u));
     announce(following);
     const Work w = work_of<T>(n, t);
     const int kv_head = w.head / n.group;
@@ -190,12 +202,17 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
     const Work w = work_of<T>(n, t);
     const int kv_head = w.head / n.group;
     const int plane = w.batch * n.kv_heads + kv_head;
-    const std::int64_t before =
-        n.cumulative_k != nullptr ? kv_head * n.total_k + w.k_offset : static_cast<std::int64_t>(plane) * n.keys;
+    // Where its factors and its flags begin.
+    std::int64_t before = static_cast<std::int64_t>(plane) * n.keys;
+    std::uint32_t* flags = n.ready + static_cast<std::int64_t>(plane) * n.k_tiles;
+    if (n.cumulative_k != nullptr) {
+      before = kv_head * n.total_k + w.k_offset;
+      flags = n.ready + static_cast<std::int64_t>(kv_head) * n.k_tiles + w.k_offset / T::keys + w.batch;
+    }
     int tile = w.start;
     for (int i = w.begin; i < w.end; ++i) {
-      std::uint32_t* const flag = n.ready + static_cast<std::int64_t>(plane) * n.k_tiles + tile;
-      const bool known = (__shfl_sync(0xffffffffu, load_acquire(flag), 0) >> warp & 1) != 0;
+      const bool known = (__shfl_sync(0xffffffffu, load_acquire(flags + tile), 0) >> warp & 1) != 0;
+      __syncwarp();  // what the first lane has seen, all may read
       const std::int64_t kept = before + tile * T::keys;
       const int count = w.keys - tile * T::keys;
       const Half keys = {shared + T::k_at + ring.place * T::kv_bytes,
@@ -239,7 +256,7 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
         compute_factors<T, f16, true>(n, values);
         tell(b.c_ready[c_ring.place]);
         tell(b.v_ready[ring.place]);
-        if (lane == 0) or_release(flag, 1u << warp);
+        if (lane == 0) or_release(flags + tile, 1u << warp);
       }
       ring.next();
       c_ring.next();

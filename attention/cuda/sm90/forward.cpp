@@ -32,9 +32,9 @@ struct Workspace {
 };
 
 Workspace workspace_of(const Forward& problem) {
-  const std::size_t tiles = (static_cast<std::size_t>(problem.keys) + kFewestKeys - 1) / kFewestKeys;
+  const std::int64_t heads = problem.cumulative_k != nullptr ? problem.kv_heads : planes_of(problem);
   Workspace w;
-  w.zeroed = align(4 * (1 + static_cast<std::size_t>(planes_of(problem)) * tiles));
+  w.zeroed = align(4 * (1 + static_cast<std::size_t>(heads * key_tiles(problem, kFewestKeys))));
   w.v_factors = w.zeroed + 2 * rows_of(problem);
   w.k_factor_ends = w.v_factors + 2 * rows_of(problem);
   w.v_factor_ends = w.k_factor_ends + rows_of(problem);
@@ -54,6 +54,7 @@ LaunchNumbers numbers_of(const Forward& problem, void* workspace) {
   n.lse = problem.lse;
   n.cumulative_q = problem.cumulative_q;
   n.cumulative_k = problem.cumulative_k;
+  n.cumulative_tiles = problem.cumulative_tiles;
   n.total_q = problem.total_q;
   n.total_k = problem.total_k;
   n.batch = problem.batch;

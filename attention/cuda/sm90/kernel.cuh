@@ -71,21 +71,24 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
       if (following >= 0 && first_thread)
         load_queries<T>(n, work_of<T>(n, following), q_map, q, b.q_full[warpgroup], warpgroup);
     };
-    // The first factors of keys are fetched while the scores are on their way, those of values while the product of the
-    // last tile's values ends.
-    const float4* f = nullptr;
-    float4 next[2];
-    const auto fetch = [&](int at) {
-      f = reinterpret_cast<const float4*>(shared + at) + lane % 4;
-      next[0] = f[0];
-      next[1] = f[4];
-    };
-    const auto fetch_key_factors = [&] { fetch(T::k_factors_at + ring.place * T::factor_bytes); };
-    const auto fetch_value_factors = [&] {
-      __syncwarp();
-      if (lane == 0) b.k_empty[ring.place].arrive();
+    // The first factors are fetched while the scores are on their way. Those of values are there before the values, but
+    // for tiles that this block is the first to come to.
+    Factors of_keys;
+    Factors of_values;
+    const auto fetch = [&] {
+      of_keys.fetch(reinterpret_cast<const float4*>(shared + T::k_factors_at + ring.place * T::factor_bytes) +
+                    lane % 4);
       b.c_ready[c_ring.place].wait(c_ring.phase);
-      fetch(T::v_factors_at + c_ring.place * T::factor_bytes);
+      of_values.fetch(reinterpret_cast<const float4*>(shared + T::v_factors_at + c_ring.place * T::factor_bytes) +
+                      lane % 4);
+    };
+    const auto factors_done = [&] {
+      __syncwarp();
+      if (lane == 0) {
+        b.k_empty[ring.place].arrive();
+        b.c_empty[c_ring.place].arrive();
+      }
+      c_ring.next();
     };
     const auto masked_exponentials = [&](int tile) {
       // Found again here, at the edges, rather than kept in registers all along.
@@ -98,34 +101,32 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
         limits.low[r] = low - tile * T::keys - 2 * (lane % 4);
         limits.count[r] = static_cast<unsigned>(max(0, last_visible(n, again, row) - low));
       }
-      exponentials<T, true, softcap>(n.softcap, s, next, f, limits, factors, sums);
+      exponentials<T, true, softcap>(n.softcap, s, of_keys, of_values, limits, factors, sums);
     };
     const auto await_keys = [&] {
       if (!k_there) b.k_ready[ring.place].wait(ring.phase);
     };
     const auto pack = [&] {
-      weigh<T, f16>(s, next, f, p);
-      __syncwarp();
-      if (lane == 0) b.c_empty[c_ring.place].arrive();
-      c_ring.next();
       v_place = ring.place;
       v_phase = ring.phase;
       v_stage = k_stage;
       ring.next();
       k_stage = uniform(static_cast<std::uint32_t>(ring.place) * T::kv_bytes);
       k_there = b.k_ready[ring.place].ended(ring.phase);
+#pragma unroll
+      for (int i = 0; i < T::keys / 4; ++i) p[i] = pack_probabilities<f16>(s[2 * i], s[2 * i + 1]);
     };
     if (w.begin < w.end) {
       int tile = w.start;
       const int last = (w.start == w.begin ? w.end : w.start) - 1;
       await_keys();
       issue_scores();
-      fetch_key_factors();
+      fetch();
       product_wait<0>();
       pin(s);
       // Masked or not, by the code for masks: one tile in many, and less code to fetch.
       masked_exponentials(tile);
-      fetch_value_factors();
+      factors_done();
       pack();
 #pragma unroll 1
       while (tile != last) {
@@ -134,14 +135,14 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
         b.v_ready[v_place].wait(v_phase);
         issue_scores();
         issue_values();
-        fetch_key_factors();
+        fetch();
         product_wait<1>();
         pin(s);
         if (!softcap && tile >= clear_from && tile < clear_to)
-          exponentials<T, false, softcap>(0, s, next, f, {}, factors, sums);
+          exponentials<T, false, softcap>(0, s, of_keys, of_values, {}, factors, sums);
         else
           masked_exponentials(tile);
-        fetch_value_factors();
+        factors_done();
         values_done();
         pack();
       }

@@ -31,10 +31,12 @@ void launch_tile(const Forward& problem, Launch& launch, gpu::StreamHandle strea
   launch.q = map_of(problem.q, problem, true, 64);
   launch.k = map_of(problem.k, problem, false, T::keys);
   launch.v = map_of(problem.v, problem, false, T::keys);
+  static_assert(T::rows == kQueryTile);
+  const bool packed = problem.cumulative_q != nullptr;
   launch.numbers.q_tiles = (problem.rows + T::rows - 1) / T::rows;
-  launch.numbers.tiles = launch.numbers.q_tiles * problem.batch * problem.heads;
+  launch.numbers.tiles = (packed ? problem.packed_tiles : launch.numbers.q_tiles * problem.batch) * problem.heads;
   const int blocks = std::min(launch.numbers.tiles, multiprocessors());
-  launch.numbers.k_tiles = (problem.keys + T::keys - 1) / T::keys;
+  launch.numbers.k_tiles = static_cast<std::int32_t>(key_tiles(problem, T::keys));
   const auto run = [&]<bool f16>(std::bool_constant<f16>) {
     if (problem.softcap != 0)
       launch_kernel<T, f16, true, Source>(problem, launch, blocks, stream);

@@ -16,6 +16,7 @@ struct LaunchNumbers {
   float* lse;
   const std::int32_t* cumulative_q;
   const std::int32_t* cumulative_k;
+  const std::int32_t* cumulative_tiles;
   std::int64_t total_q;
   std::int64_t total_k;
   std::int32_t batch;
@@ -28,8 +29,8 @@ struct LaunchNumbers {
   std::int32_t left;     ///< keys visible before the diagonal; -1: all
   std::int32_t right;    ///< after it, causal masks included
   std::int32_t q_tiles;  ///< tiles of the longest sequence
-  std::int32_t tiles;    ///< of all
-  std::int32_t k_tiles;  ///< tiles of keys of the longest sequence
+  std::int32_t tiles;    ///< of all sequences and heads
+  std::int32_t k_tiles;  ///< flags of tiles of keys: of a kv head of a sequence, or of a kv head of all packed ones
   float scale_log2;      ///< scale log2(e)
   float softcap;
   const float* sigma_rows;
@@ -39,8 +40,9 @@ struct LaunchNumbers {
   std::uint16_t* v_factors;
   std::uint8_t* k_factor_ends;
   std::uint8_t* v_factor_ends;
-  std::uint32_t* counters;      ///< tiles taken
-  std::uint32_t* ready;         ///< [batch, kv_heads, k_tiles]: whose rows of the tile have factors, a bit a warp
+  std::uint32_t* counters;  ///< tiles taken
+  /// Whose rows of a tile of keys have factors, a bit a warp: [batch, kv_heads, k_tiles], or [kv_heads, k_tiles].
+  std::uint32_t* ready;
   unsigned long long* clipped;  ///< rows of q are counted here
   PerHead<kMaxKvHeads> clip_q;
   PerHead<kMaxKvHeads> clip_k;
@@ -58,6 +60,13 @@ struct Launch {
 
 /// No kernel has fewer keys a tile.
 inline constexpr int kFewestKeys = 64;
+
+/// Tiles of keys that a kv head needs flags for, of a sequence; of packed sequences together: one more each than whole
+/// ones, which is never fewer than they have.
+inline std::int64_t key_tiles(const Forward& problem, int keys) {
+  if (problem.cumulative_k != nullptr) return problem.total_k / keys + problem.batch;
+  return (std::int64_t{problem.keys} + keys - 1) / keys;
+}
 
 /// Head dimensions that have a kernel; others take the next larger one.
 inline constexpr int kWidths[] = {64, 80, 96, 128, 192, 256};

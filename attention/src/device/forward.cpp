@@ -157,7 +157,7 @@ Prepared prepare(const ForwardTensors& tensors, const ForwardOptions& options) {
   f.lse = tensors.lse;
   f.clipped = tensors.clipped;
   if (options.packed) {
-    const std::size_t bytes = 2 * p.places.first_q.size() * sizeof(std::int32_t);
+    const std::size_t bytes = 3 * p.places.first_q.size() * sizeof(std::int32_t);
     p.length_bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     // Until there is a workspace: whether sequences are packed is all that a choice of kernel asks.
     static const std::int32_t somewhere = 0;
@@ -184,17 +184,26 @@ void fill_noise(cuda::Forward& f, const DeviceNoise& noise) {
   std::copy(per_head.begin(), per_head.end(), f.sigma.value);
 }
 
-/// Where the lengths of packed sequences stand, and what is written there: queries, then keys.
+/// Where the lengths of packed sequences stand, and what is written there: queries, keys, tiles of queries.
 void place_lengths(Prepared& p, void* workspace, gpu::StreamHandle stream) {
   if (!p.places.packed) return;
   const std::size_t count = p.places.first_q.size();
   auto* const device = static_cast<std::int32_t*>(workspace);
   p.problem.cumulative_q = device;
   p.problem.cumulative_k = device + count;
+  p.problem.cumulative_tiles = device + 2 * count;
   std::vector<std::int32_t> numbers;
-  numbers.reserve(2 * count);
+  numbers.reserve(3 * count);
   for (const std::int64_t first : p.places.first_q) numbers.push_back(static_cast<std::int32_t>(first));
   for (const std::int64_t first : p.places.first_k) numbers.push_back(static_cast<std::int32_t>(first));
+  std::int32_t tiles = 0;
+  for (std::size_t b = 0; b < count; ++b) {
+    numbers.push_back(tiles);
+    if (b + 1 == count) break;
+    const std::int64_t rows = p.places.first_q[b + 1] - p.places.first_q[b];
+    tiles += static_cast<std::int32_t>((rows + cuda::kQueryTile - 1) / cuda::kQueryTile);
+  }
+  p.problem.packed_tiles = tiles;
   cuda::write_numbers(numbers, device, stream);
 }
 

@@ -177,6 +177,16 @@ class DeviceProblem {
     dpflash::gpu::copy_to_device(workspace_.data(), nan.data(), bytes, stream.handle());
     stream.synchronise();
   }
+  /// Key and value `row` of kv head 0 of contiguous rows become `x` everywhere, on the device alone.
+  void fill_record(std::int64_t row, double x, const dpflash::gpu::Stream& stream) {
+    const std::vector<std::uint16_t> bits(static_cast<std::size_t>(options_.shape.head_dim),
+                                          to_bits(options_.element, static_cast<float>(x)));
+    for (const Tensor<const void>& t : {t_.k, t_.v}) {
+      auto* const data = static_cast<std::uint16_t*>(const_cast<void*>(t.data));
+      dpflash::gpu::copy_to_device(data + row * t.row_stride, bits.data(), bits.size() * 2, stream.handle());
+    }
+    stream.synchronise();
+  }
   ForwardTensors& tensors() { return t_; }
   ForwardOptions& options() { return options_; }
   std::vector<std::uint16_t> out(const dpflash::gpu::Stream& stream) const { return out_.download(stream); }

@@ -1,8 +1,6 @@
 // Blocks that take tile after tile of queries: values, noise, repeats, and what a record may change, with more tiles
 // than any device has multiprocessors.
 #include "attention_answers.hpp"
-#include "dpflash/attention/sensitivity.hpp"
-#include "shape/shape.hpp"
 
 using namespace dpflash;
 using namespace cases;
@@ -154,17 +152,14 @@ TEST_CASE("tile after tile: what does not see a record keeps every bit") {
     const ReferenceOptions o = options_of(c);
     Problem<double> p(o, 1, 4);
     round_inputs(p, c.element);
-    DeviceProblem before(p, c.element, Layout::rows_first, stream);
     constexpr std::int64_t kRecord = 437;
-    const std::int64_t row = c.lengths[0].keys + kRecord;
-    on_paths(before, [&](Path path) {
-      const std::vector<std::uint16_t> first = clean_of(before, path, stream);
+    DeviceProblem device(p, c.element, Layout::rows_first, stream);
+    on_paths(device, [&](Path path) {
+      DeviceProblem changing(p, c.element, Layout::rows_first, stream);
+      const std::vector<std::uint16_t> first = clean_of(changing, path, stream);
       for (const double becomes : {0.0, 65504.0, -65504.0, nan}) {
-        Problem<double> other = p;
-        std::fill_n(other.k.row(row, 0), c.head_dim, becomes);
-        std::fill_n(other.v.row(row, 0), c.head_dim, becomes);
-        DeviceProblem after(other, c.element, Layout::rows_first, stream);
-        const std::vector<std::uint16_t> second = clean_of(after, path, stream);
+        changing.fill_record(c.lengths[0].keys + kRecord, becomes, stream);
+        const std::vector<std::uint16_t> second = clean_of(changing, path, stream);
         CHECK(changed_unseen(o, kRecord, first, second) == 0);
         CHECK(first != second);
       }

@@ -21,20 +21,18 @@ __device__ __forceinline__ float capped(float e, float to_unit, float from_unit)
   return __fmul_rn(from_unit, __fmaf_rn(-2.0f, __fdividef(1.0f, __fadd_rn(t, 1.0f)), 1.0f));
 }
 
-/// A tile's clip factors as a thread reads them: of its columns, 16 bytes for two groups of eight. The first are
-/// fetched ahead.
+/// A tile's clip factors as a thread reads them: of its columns, 16 bytes for two groups of eight. One read is ahead.
 struct Factors {
   const float4* from;
-  float4 next[2];
+  float4 next;
   __device__ __forceinline__ void fetch(const float4* at) {
     from = at;
-    next[0] = at[0];
-    next[1] = at[4];
+    next = at[0];
   }
   /// Those of groups 2 `two` and 2 `two` + 1 of `groups` in all.
   __device__ __forceinline__ float4 take(int two, int groups) {
-    const float4 now = next[two % 2];
-    if (two + 2 < groups / 2) next[two % 2] = from[4 * (two + 2)];
+    const float4 now = next;
+    if (two + 1 < groups / 2) next = from[4 * (two + 1)];
     return now;
   }
 };

@@ -49,7 +49,7 @@ struct WorkReader {
     barriers->work_full[ring.place].wait(ring.phase);
     // Told to the compiler as one number for a warp.
     const int t = __shfl_sync(0xffffffffu, barriers->work[ring.place], 0);
-    if (threadIdx.x % 32 == 0) barriers->work_empty[ring.place].arrive();
+    barriers->work_empty[ring.place].arrive_as_warp();
     ring.next();
     return t;
   }
@@ -140,6 +140,7 @@ __device__ __forceinline__ void zero_rows(const Half& half, int batch, float fac
   const int row = 32 * batch + row_of_lane(static_cast<int>(threadIdx.x % 32));
   unsigned rest = __ballot_sync(0xffffffffu, factor == 0.0f && row < T::keys);
   if (rest == 0) return;
+  __syncwarp();  // all lanes have read them
   for (; rest != 0; rest &= rest - 1)
     zero_row<T>(half.data, 32 * batch + row_of_lane(__ffs(static_cast<int>(rest)) - 1));
   fence_async_proxy();
@@ -233,29 +234,25 @@ __device__ __forceinline__ void prepare(const LaunchNumbers& n, char* shared, Ba
         known_factors<T, f16, false>(n, keys, k_known);
         known_factors<T, f16, true>(n, values, v_known);
       }
-      const auto tell = [&](Barrier& barrier) {
-        __syncwarp();
-        if (lane == 0) barrier.arrive();
-      };
       b.k_full[ring.place].wait(ring.phase);
       if (known) {
         place_known<T, false>(keys, k_known);
         zero_known<T>(keys, k_known);
-        tell(b.k_ready[ring.place]);
+        b.k_ready[ring.place].arrive_as_warp();
         b.c_empty[c_ring.place].wait(c_ring.phase ^ 1);
         place_known<T, true>(values, v_known);
-        tell(b.c_ready[c_ring.place]);
+        b.c_ready[c_ring.place].arrive_as_warp();
         b.v_full[ring.place].wait(ring.phase);
         zero_known<T>(values, v_known);
-        tell(b.v_ready[ring.place]);
+        b.v_ready[ring.place].arrive_as_warp();
       } else {
         compute_factors<T, f16, false>(n, keys);
-        tell(b.k_ready[ring.place]);
+        b.k_ready[ring.place].arrive_as_warp();
         b.v_full[ring.place].wait(ring.phase);
         b.c_empty[c_ring.place].wait(c_ring.phase ^ 1);
         compute_factors<T, f16, true>(n, values);
-        tell(b.c_ready[c_ring.place]);
-        tell(b.v_ready[ring.place]);
+        b.c_ready[c_ring.place].arrive_as_warp();
+        b.v_ready[ring.place].arrive_as_warp();
         if (lane == 0) or_release(flags + tile, 1u << warp);
       }
       ring.next();

@@ -61,8 +61,7 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
     const auto values_done = [&] {
       product_wait<0>();
       o.pin_all();
-      __syncwarp();
-      if (lane == 0) b.v_empty[v_place].arrive();
+      b.v_empty[v_place].arrive_as_warp();
     };
     // The rows of q are free: the next tile's come in their place.
     const auto next_queries = [&] {
@@ -83,11 +82,8 @@ __device__ __forceinline__ void consume(const LaunchNumbers& n, const Run<Source
                       lane % 4);
     };
     const auto factors_done = [&] {
-      __syncwarp();
-      if (lane == 0) {
-        b.k_empty[ring.place].arrive();
-        b.c_empty[c_ring.place].arrive();
-      }
+      b.k_empty[ring.place].arrive_as_warp();
+      b.c_empty[c_ring.place].arrive_as_warp();
       c_ring.next();
     };
     const auto masked_exponentials = [&](int tile) {
@@ -170,36 +166,37 @@ __global__ void __launch_bounds__(T::threads, 1)
   // Told to the compiler as one number for a warp.
   const int warp = __shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x / 32), 0);
   if (threadIdx.x == 0) {
-    constexpr int consumers = 4 * T::groups;
+    constexpr int consumers = 4 * T::groups * kArrivals;
+    constexpr int preparers = kPreparers * kArrivals;
     for (int i = 0; i < T::groups; ++i) {
       b.q_full[i].init(1);
     }
     for (int i = 0; i < T::stages; ++i) {
       b.k_full[i].init(1);
-      b.k_ready[i].init(kPreparers);
+      b.k_ready[i].init(preparers);
       b.k_empty[i].init(consumers);
       b.v_full[i].init(1);
-      b.v_ready[i].init(kPreparers);
+      b.v_ready[i].init(preparers);
       b.v_empty[i].init(consumers);
     }
     for (int i = 0; i < 2; ++i) {
-      b.c_ready[i].init(kPreparers);
+      b.c_ready[i].init(preparers);
       b.c_empty[i].init(consumers);
       b.work_full[i].init(1);
-      b.work_empty[i].init(consumers + kPreparers);
+      b.work_empty[i].init(consumers + preparers);
     }
     fence_barrier_init();
   }
   __syncthreads();
   if (warp < 4) {
-    fewer_registers<56>();
+    fewer_registers<T::feed_registers>();
     if (warp == 0) {
       if (threadIdx.x == 0) produce<T>(n, &k_map, &v_map, shared, b);
     } else {
       prepare<T, f16>(n, shared, b, warp - 1);
     }
   } else {
-    more_registers<224>();
+    more_registers<T::compute_registers>();
     consume<T, f16, softcap>(n, run, &q_map, shared, b, warp / 4 - 1, warp % 4);
   }
 #else

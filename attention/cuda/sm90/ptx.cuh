@@ -11,6 +11,14 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
+/// Lanes that arrive for their warp: one. Race checkers follow a barrier's own arrivals, and not what the warp has
+/// agreed on before: for them, all (tests/gpu/attention_race.cpp).
+#ifdef DPFLASH_ALL_LANES_ARRIVE
+inline constexpr int kArrivals = 32;
+#else
+inline constexpr int kArrivals = 1;
+#endif
+
 /// A barrier of a phase: `count` arrivals, and bytes of copies when they were announced.
 struct Barrier {
   std::uint64_t state;
@@ -20,6 +28,11 @@ struct Barrier {
   }
   __device__ __forceinline__ void arrive() {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&state)) : "memory");
+  }
+  /// By a whole warp, which has done what it tells of.
+  __device__ __forceinline__ void arrive_as_warp() {
+    __syncwarp();
+    if (kArrivals == 32 || threadIdx.x % 32 == 0) arrive();
   }
   __device__ __forceinline__ void arrive_and_expect(std::uint32_t bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(&state)), "r"(bytes)

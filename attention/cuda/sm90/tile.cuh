@@ -17,6 +17,9 @@ struct Tile {
   static constexpr int panels = (width + 63) / 64;  ///< 64 columns, 128 bytes
   static constexpr int column_blocks = (width + 31) / 32;
   static constexpr int threads = 128 * (groups + 1);
+  /// Registers a thread: in all as many as the 168 that a launch of 384 threads has.
+  static constexpr int compute_registers = width > 192 ? 232 : 224;
+  static constexpr int feed_registers = 3 * 168 - groups * compute_registers;
   static constexpr int batches = (keys + 31) / 32;  ///< of 32 keys, whose factors a warp computes at once
   // Shared memory, in bytes.
   static constexpr int q_bytes = panels * rows * 128;

@@ -140,6 +140,7 @@ std::string run_epsilon_or_delta(const Arguments& arguments) {
     case Format::csv:
       return csv(report);
     case Format::text:
+    case Format::svg:  // arguments refuse it here
       break;
   }
   return text(report);

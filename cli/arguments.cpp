@@ -18,7 +18,7 @@ using accounting::NotComputable;
 using accounting::UnusableInput;
 using Text = std::optional<std::string>;
 
-constexpr const char* kCommands = "epsilon, delta, calibrate, compare, runs, sensitivity (see dpflash --help)";
+constexpr const char* kCommands = "epsilon, delta, calibrate, compare, runs, sensitivity, ledger (see dpflash --help)";
 
 /// Options as written; conversion is ours, so that every message has one form and NaN, hex or blanks never pass.
 struct Raw {
@@ -26,9 +26,10 @@ struct Raw {
       width, format, shape, mu, layers;
   bool plan = false;
   std::vector<std::string> paths;
+  RawLedger ledger;
 };
 
-void add_plan_options(CLI::App& command, Raw& raw) {
+void add_plan_fields(CLI::App& command, Raw& raw) {
   const auto* const group = "Plan";
   command.add_option("--noise-multiplier", raw.noise_multiplier, "Noise over the clipping norm")
       ->type_name("S")
@@ -43,6 +44,10 @@ void add_plan_options(CLI::App& command, Raw& raw) {
       ->type_name("FILE.json|-")
       ->group(group);
   command.add_option("--adjacency", raw.adjacency, kAdjacencyHelp)->type_name("A")->group(group);
+}
+
+void add_plan_options(CLI::App& command, Raw& raw) {
+  add_plan_fields(command, raw);
   command.add_option("--accountant", raw.accountant, "pld (default, certified both ways), rdp, basic (upper bounds)")
       ->type_name("NAME");
   command.add_option("--engine", raw.engine, "auto (default), lattice, inversion: how pld computes")->type_name("NAME");
@@ -64,6 +69,19 @@ void add_sensitivity(CLI::App& app, Raw& raw) {
   command->footer(kShapeHelp);
 }
 
+void add_ledger(CLI::App& app, Raw& raw) {
+  auto* const command = app.add_subcommand("ledger", kLedgerAbout);
+  add_ledger_actions(*command, raw.ledger, [&](CLI::App& action) {
+    if (action.get_name() == "create")
+      action.add_option("--adjacency", raw.adjacency, kAdjacencyHelp)->type_name("A");
+    else
+      add_plan_fields(action, raw);
+  });
+  for (CLI::App* const action : command->get_subcommands({}))
+    action->add_option("--format", raw.format, "text (default) or json; show and report: csv; report: svg")
+        ->type_name("NAME");
+}
+
 void add_commands(CLI::App& app, Raw& raw) {
   auto* epsilon = app.add_subcommand("epsilon", kEpsilonHelp);
   auto* delta = app.add_subcommand("delta", kDeltaHelp);
@@ -83,6 +101,7 @@ void add_commands(CLI::App& app, Raw& raw) {
     command->add_option("--format", raw.format, "text (default), json or csv")->type_name("NAME");
   }
   add_sensitivity(app, raw);
+  add_ledger(app, raw);
 }
 
 std::string quoted(const std::string& text) {
@@ -191,6 +210,21 @@ SensitivityOptions sensitivity_options(const Raw& raw) {
   return out;
 }
 
+Format ledger_format(const std::string& action, const Text& text) {
+  const Format out = text && *text == "svg" ? Format::svg : format(text);
+  const bool table = action == "show" || action == "report";
+  if ((out == Format::csv && !table) || (out == Format::svg && action != "report"))
+    throw UnusableInput("--format", *text, table ? "one of: text, json, csv" : "one of: text, json");
+  return out;
+}
+
+Arguments checked_ledger(const std::string& action, const Raw& raw) {
+  Arguments out{.command = Command::ledger, .format = ledger_format(action, raw.format)};
+  out.plan = plan_options(raw);
+  out.ledger = ledger_options(action, raw.ledger, out.plan.adjacency);
+  return out;
+}
+
 Arguments checked(Command command, const Raw& raw) {
   Arguments out{.command = command, .format = format(raw.format), .paths = raw.paths};
   if (command == Command::runs) {
@@ -244,7 +278,8 @@ Command command_named(const std::string& name) {
                           {"calibrate", Command::calibrate},
                           {"compare", Command::compare},
                           {"runs", Command::runs},
-                          {"sensitivity", Command::sensitivity}});
+                          {"sensitivity", Command::sensitivity},
+                          {"ledger", Command::ledger}});
 }
 
 }  // namespace
@@ -282,7 +317,13 @@ Arguments parse_arguments(int argc, const char* const* argv) {
   if (app.get_subcommands().size() != 1) {
     throw UnusableInput("command", "other than one command", std::string("one of: ") + kCommands);
   }
-  return checked(command_named(app.get_subcommands().front()->get_name()), raw);
+  const CLI::App& used = *app.get_subcommands().front();
+  const Command command = command_named(used.get_name());
+  if (command != Command::ledger) return checked(command, raw);
+  if (used.get_subcommands().size() != 1)
+    throw UnusableInput("action", used.get_subcommands().empty() ? "a missing action" : "other than one action",
+                        "one of: create, reserve, spend, commit, abort, show, verify, report");
+  return checked_ledger(used.get_subcommands().front()->get_name(), raw);
 }
 
 }  // namespace dpflash::cli

@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "ledger_options.hpp"
+
 namespace dpflash::cli {
 
-enum class Command { epsilon, delta, calibrate, compare, runs, sensitivity };
+enum class Command { epsilon, delta, calibrate, compare, runs, sensitivity, ledger };
 enum class Accountant { pld, rdp, basic };
-enum class Format { text, json, csv };
+enum class Format { text, json, csv, svg };
 
 /// Where the plan comes from: a document (`events` is a file name or "-"), or the DP-SGD shorthand.
 struct PlanOptions {
@@ -46,6 +48,7 @@ struct Arguments {
   Format format = Format::text;
   std::vector<std::string> paths = {};
   SensitivityOptions sensitivity = {};
+  std::optional<LedgerOptions> ledger = std::nullopt;
   /// Text to print instead of running a command: help or version.
   std::optional<std::string> message = std::nullopt;
 };

@@ -80,25 +80,28 @@ std::string run_compare(const Arguments& arguments) {
     case Format::csv:
       return csv(results, arguments.delta);
     case Format::text:
+    case Format::svg:  // arguments refuse it here
       break;
   }
   return text(results, plan, arguments.delta);
 }
 
-std::string run(const Arguments& arguments) {
-  if (arguments.message) return *arguments.message;
+Output run(const Arguments& arguments) {
+  if (arguments.message) return {*arguments.message};
   switch (arguments.command) {
     case Command::epsilon:
     case Command::delta:
-      return run_epsilon_or_delta(arguments);
+      return {run_epsilon_or_delta(arguments)};
     case Command::calibrate:
-      return run_calibrate(arguments);
+      return {run_calibrate(arguments)};
     case Command::compare:
-      return run_compare(arguments);
+      return {run_compare(arguments)};
     case Command::runs:
-      return run_published(arguments);
+      return {run_published(arguments)};
     case Command::sensitivity:
-      return run_sensitivity(arguments);
+      return {run_sensitivity(arguments)};
+    case Command::ledger:
+      return run_ledger(arguments);
   }
   return {};
 }

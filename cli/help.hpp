@@ -19,6 +19,7 @@ inline constexpr const char* kExamples =
   dpflash compare --delta 1e-5 --events plan.json
   dpflash runs examples/runs
   dpflash sensitivity examples/attention/decoder.json --mu 0.5 --format text
+  dpflash ledger create budget.db --epsilon 3 --delta 1e-5
 `dpflash COMMAND --help` explains each command. Exit status: 0 answered; 1 cannot be computed; 2 unusable input.)";
 
 inline constexpr const char* kPlanHelp =
@@ -47,6 +48,19 @@ inline constexpr const char* kShapeHelp =
    "H": 8, "H_kv": 2, "D": 128, "scale": 0.088, "C_q": 4, "C_k": 3, "C_v": [1, 1]}
 unit: token, zero-out, self-token, sequence, token-add-remove. Optional: block_m, window, H_kv, scale (1 / sqrt(D)),
 softcap, sigma (one a query head; adds mu), finite_precision ("bf16", "fp16" or {u_P, eps_s, eta_over_Cv}), id, desc.)";
+
+inline constexpr const char* kLedgerAbout =
+    "What was released, by whom, against a budget that cannot be overspent; one file, many writers.";
+inline constexpr const char* kLedgerHelp =
+    R"(A spend is checked with the composed privacy loss of everything spent and reserved, and is on the disk before the
+command returns: release the noise afterwards, and only with exit status 0. Keep the receipts elsewhere: verify --receipt
+then also finds what someone took out who could write to the file.
+  dpflash ledger create budget.db --epsilon 3 --delta 1e-5
+  dpflash ledger spend budget.db --noise-multiplier 1.1 --sampling-rate 0.004 --steps 2000 --run first
+  dpflash ledger reserve budget.db --events plan.json --run second
+  dpflash ledger commit budget.db 3
+  dpflash ledger report budget.db --by run
+Exit status: 0 recorded or answered; 1 the file cannot be used; 2 unusable input; 3 over budget; 4 verify found faults.)";
 
 inline constexpr const char* kAdjacencyHelp =
     "Which data sets are neighbours: add-or-remove-one (default), replace-one, replace-special, add-one, remove-one; "

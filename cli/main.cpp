@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <dpflash/accounting/error.hpp>
+#include <dpflash/ledger/error.hpp>
 #include <exception>
 #include <new>
 #include <stdexcept>
@@ -13,9 +14,9 @@
 
 namespace {
 
-constexpr int kAnswered = 0;
 constexpr int kNotComputable = 1;
 constexpr int kUnusable = 2;
+constexpr int kOverBudget = 3;
 
 /// Prints one line on standard error, whatever the text holds.
 int fail(int status, std::string text) {
@@ -27,10 +28,11 @@ int fail(int status, std::string text) {
 }
 
 /// Everything or an error: a full disk or a closed pipe must not pass for an answer.
-int print(const std::string& text) {
+int print(const dpflash::cli::Output& output) {
+  const std::string& text = output.text;
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
   const bool flushed = std::fflush(stdout) == 0;
-  if (written && flushed) return kAnswered;
+  if (written && flushed) return output.status;
   return fail(kNotComputable, std::string("standard output: cannot be written: ") + std::strerror(errno));
 }
 
@@ -42,6 +44,8 @@ int main(int argc, char** argv) {
     return print(dpflash::cli::run(dpflash::cli::parse_arguments(argc, argv)));
   } catch (const dpflash::accounting::UnusableInput& error) {
     return fail(kUnusable, error.what());
+  } catch (const dpflash::ledger::OverBudget& error) {
+    return fail(kOverBudget, error.what());
   } catch (const std::bad_alloc&) {
     return fail(kNotComputable, "not enough memory for this plan");
   } catch (const std::exception& error) {

@@ -179,6 +179,7 @@ std::string run_published(const Arguments& arguments) {
     case Format::csv:
       return to_csv(csv_table(rows));
     case Format::text:
+    case Format::svg:  // arguments refuse it here
       break;
   }
   return text(rows);

@@ -14,8 +14,10 @@ using accounting::Plan;
 constexpr std::int64_t kMostOfOne = 1'000'000'000'000;
 constexpr std::int64_t kMostOfAll = 1'000'000'000'000'000;
 
-/// Narrow, since the budget is decided by its upper end.
-accounting::Options narrow() { return {.relative_width = accounting::RelativeWidth(1e-6)}; }
+accounting::Bracket epsilon_within(const Plan& plan, const Budget& budget, double width) {
+  return accounting::certified_epsilon(plan, budget.delta, {.relative_width = accounting::RelativeWidth(width)})
+      .bracket;
+}
 
 }  // namespace
 
@@ -52,12 +54,53 @@ Plan plan_of(const Counts& counts, accounting::Adjacency adjacency) {
 }
 
 bool fits(const Plan& plan, const Budget& budget) {
-  return accounting::certified_delta(plan, budget.epsilon, narrow()).bracket.upper <= budget.delta.value();
+  // Not delta at the budget's epsilon: far inside the budget that is a number too small to be found in any time.
+  const accounting::Bracket wide = epsilon_within(plan, budget, 1e-2);
+  if (wide.upper <= budget.epsilon.value()) return true;
+  if (wide.lower > budget.epsilon.value()) return false;
+  return epsilon_of(plan, budget).upper <= budget.epsilon.value();
 }
 
-accounting::Bracket epsilon_of(const Plan& plan, const Budget& budget) {
-  return accounting::certified_epsilon(plan, budget.delta, narrow()).bracket;
+bool Headroom::covers(const Counts& counts) const {
+  return std::all_of(counts.begin(), counts.end(), [&](const auto& item) {
+    const auto at = certified_.find(item.first);
+    return at != certified_.end() && item.second <= at->second;
+  });
 }
+
+bool Headroom::fits(const Counts& now, const Counts& then, const Budget& budget) {
+  constexpr std::int64_t kMostAhead = 4096;
+  if (covers(then)) return true;
+  const auto certify = [&](std::int64_t times) {
+    Counts more = certified_;
+    for (const auto& [key, count] : then) {
+      const auto before = now.find(key);
+      const std::int64_t step = count - (before == now.end() ? 0 : before->second);
+      if (step > kMostOfAll / kMostAhead) return false;
+      auto& most = more[key];
+      most = std::max(most, std::min(count + (times - 1) * step, kMostOfAll));
+    }
+    try {
+      if (!ledger::fits(plan_of(more, budget.adjacency), budget)) return false;
+    } catch (const accounting::UnusableInput&) {
+      return false;  // more than a plan may hold, though what is asked need not be
+    }
+    certified_ = std::move(more);
+    return true;
+  };
+  for (; ahead_ > 1; ahead_ /= 2) {
+    if (!certify(ahead_)) continue;
+    ahead_ = std::min(2 * ahead_, kMostAhead);
+    return true;
+  }
+  // What counts: exactly what is asked.
+  if (!ledger::fits(plan_of(then, budget.adjacency), budget)) return false;
+  certified_ = then;
+  ahead_ = 2;
+  return true;
+}
+
+accounting::Bracket epsilon_of(const Plan& plan, const Budget& budget) { return epsilon_within(plan, budget, 1e-6); }
 
 Plan stored_plan(std::string_view json) {
   try {

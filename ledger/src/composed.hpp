@@ -24,6 +24,19 @@ accounting::Plan plan_of(const Counts& counts, accounting::Adjacency adjacency);
 /// Whether the plan is certified to be within the budget.
 bool fits(const accounting::Plan& plan, const Budget& budget);
 
+/// Counts that were certified to fit, a little ahead of what was asked: whatever has no more of any mechanism fits too,
+/// since leaving releases out never costs privacy. Spares most spends the composition.
+class Headroom {
+ public:
+  /// Whether `then`, which is `now` and one plan more, is certified to fit.
+  bool fits(const Counts& now, const Counts& then, const Budget& budget);
+
+ private:
+  [[nodiscard]] bool covers(const Counts& counts) const;
+  Counts certified_;
+  std::int64_t ahead_ = 1;  ///< so many times the plan are asked for at once
+};
+
 /// Epsilon at the budget's delta.
 accounting::Bracket epsilon_of(const accounting::Plan& plan, const Budget& budget);
 

@@ -27,6 +27,7 @@ class Ledger::File {
 
   [[nodiscard]] const Budget& budget() const { return *budget_; }
   [[nodiscard]] const Database& database() const { return database_; }
+  Headroom& headroom() { return headroom_; }
 
   // All that follows belongs inside a transaction.
   [[nodiscard]] Receipt head() const;
@@ -53,6 +54,7 @@ class Ledger::File {
   [[noreturn]] void damaged(const std::string& what) const;
   Database database_;
   std::optional<Budget> budget_;
+  Headroom headroom_;
 };
 
 /// Counts of what is spent under which labels; one for each event of the plan.

@@ -70,7 +70,7 @@ Receipt claim(File& file, const Plan& plan, const Labels& labels, const Act& act
     Transaction transaction(file.database(), Transaction::Kind::immediate);
     now = then = file.claimed();
     add(then, plan);
-    if (fits(plan_of(then, budget.adjacency), budget)) {
+    if (file.headroom().fits(now, then, budget)) {
       const Receipt receipt = act();
       transaction.commit();
       return receipt;

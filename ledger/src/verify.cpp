@@ -103,6 +103,14 @@ class Check {
         fault("receipt " + std::to_string(sequence) + ": the entry is not the one that the receipt was given for");
   }
 
+  /// Most entries repeat the plans of others.
+  const accounting::Plan& plan_in(const std::string& json) {
+    constexpr std::size_t kMost = 10'000;
+    if (plans_.size() >= kMost) plans_.clear();
+    const auto at = plans_.find(json);
+    return at != plans_.end() ? at->second : plans_.emplace(json, stored_plan(json)).first->second;
+  }
+
   void replay(const Record& r) {
     const Kind kind = parse_kind(r.kind);
     if ((kind == Kind::create) != (r.sequence == 1)) throw LedgerError("only the first entry may set the budget");
@@ -110,7 +118,7 @@ class Check {
       static_cast<void>(budget_from_json(r.plan));
       return;
     }
-    const accounting::Plan plan = stored_plan(r.plan);
+    const accounting::Plan& plan = plan_in(r.plan);
     const Labels labels = labels_from_json(r.labels);
     if (kind == Kind::reserve) {
       add(replayed_.reserved, plan);
@@ -135,6 +143,7 @@ class Check {
   Verification& out_;
   Hash hash_{};
   Replayed replayed_;
+  std::map<std::string, accounting::Plan> plans_;
   std::multimap<std::int64_t, std::string> wanted_;
 };
 

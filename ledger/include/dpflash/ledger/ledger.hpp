@@ -145,11 +145,13 @@ class Ledger {
   /// returns false the report is given up: NotComputable.
   [[nodiscard]] Report report(Grouping grouping, const std::function<bool(double)>& progress = {}) const;
   /// Reads every entry: numbers without gaps, the chain of hashes, sums kept beside the entries, the budget, and that
-  /// each of `receipts` is there. Cost: about 3 s for a million entries.
+  /// each of `receipts` is there. Cost: some 5 s for a million entries.
   [[nodiscard]] Verification verify(const std::vector<Receipt>& receipts = {}) const;
 
- private:
+  /// The tables themselves, for the library's own parts.
   class File;
+
+ private:
   explicit Ledger(std::unique_ptr<File> file);
   std::unique_ptr<File> file_;
 };

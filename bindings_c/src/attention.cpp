@@ -43,10 +43,12 @@ void run_reference(const AttentionCall& call, const dpf_attention_tensors& t, co
     attention::reference<T>(tensors, options);
     return;
   }
-  check_made_for(noise, call);
+  const auto table = held(noise, "noise");
+  check_made_for(*table, call);
   const dpf_draws from = read_draws(draws);
+  const auto source = held(from.source, "draws.source");
   if (from.steps != nullptr) throw UnusableInput("draws.steps", "a pointer", "NULL on the host");
-  attention::private_reference<T>(tensors, options, noise->table.sigma(), from.source->value,
+  attention::private_reference<T>(tensors, options, table->table.sigma(), source->value,
                                   {.stream = from.stream, .step = from.step});
 }
 
@@ -65,7 +67,7 @@ int dpf_noise_source_reproducible(int32_t generator, uint64_t seed, dpf_noise_so
                      [&] { return new dpf_noise_source{NoiseSource::reproducible(generator_of(generator), seed)}; });
 }
 
-void dpf_noise_source_free(dpf_noise_source* source) { delete source; }
+void dpf_noise_source_free(dpf_noise_source* source) { Registry<dpf_noise_source>::remove(source); }
 
 int dpf_attention_reference(const dpf_attention* attention, const dpf_attention_tensors* tensors,
                             const dpf_attention_noise* noise, const dpf_draws* draws) {

@@ -83,9 +83,8 @@ const char* difference(const attention::SensitivityQuestion& noise, const Attent
 
 }  // namespace
 
-void check_made_for(const dpf_attention_noise* noise, const AttentionCall& call) {
-  require(noise, "noise");
-  if (const char* const other = difference(noise->table.question(), call)) {
+void check_made_for(const dpf_attention_noise& noise, const AttentionCall& call) {
+  if (const char* const other = difference(noise.table.question(), call)) {
     throw UnusableInput("noise", std::string("one that was made for another ") + other,
                         "noise for the shape of the call");
   }
@@ -98,9 +97,8 @@ using namespace dpflash::c;
 int dpf_attention_noise_calibrated(const char* shape, size_t shape_length, const dpf_calibration* calibration,
                                    int32_t allocation, dpf_attention_noise** noise) {
   return make_handle(noise, "noise", [&] {
-    require(calibration, "calibration");
     const Allocation how = allocation_of(allocation);
-    return made(NoiseTable(analysed(shape, shape_length), calibration->value, how));
+    return made(NoiseTable(analysed(shape, shape_length), held(calibration, "calibration")->value, how));
   });
 }
 
@@ -112,21 +110,20 @@ int dpf_attention_noise_stated(const char* shape, size_t shape_length, const flo
   });
 }
 
-void dpf_attention_noise_free(dpf_attention_noise* noise) { delete noise; }
+void dpf_attention_noise_free(dpf_attention_noise* noise) { Registry<dpf_attention_noise>::remove(noise); }
 
 int dpf_attention_noise_mu(const dpf_attention_noise* noise, double* mu) {
   return guard([&] {
-    require(noise, "noise");
     require(mu, "mu");
-    *mu = noise->table.mu();
+    *mu = held(noise, "noise")->table.mu();
   });
 }
 
 int dpf_attention_noise_sigma(const dpf_attention_noise* noise, float* sigma, size_t capacity, size_t* count) {
   return guard([&] {
-    require(noise, "noise");
     require(count, "count");
-    const std::span<const float> numbers = noise->table.sigma();
+    const auto object = held(noise, "noise");
+    const std::span<const float> numbers = object->table.sigma();
     *count = numbers.size();
     if (sigma == nullptr) return;
     if (capacity < numbers.size()) {
@@ -139,9 +136,8 @@ int dpf_attention_noise_sigma(const dpf_attention_noise* noise, float* sigma, si
 int dpf_attention_noise_certificate_json(const dpf_attention_noise* noise, char* buffer, size_t capacity,
                                          size_t* size) {
   return guard([&] {
-    require(noise, "noise");
     const TextTarget target{buffer, capacity, size};
     target.check();
-    target.write(noise->table.certificate());
+    target.write(held(noise, "noise")->table.certificate());
   });
 }

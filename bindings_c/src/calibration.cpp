@@ -11,35 +11,17 @@
 namespace dpflash::c {
 namespace {
 
-using accounting::Adjacency;
 using accounting::UnusableInput;
 
 constexpr dpf_releases kReleases = DPF_RELEASES_INIT;
 constexpr dpf_bracket kBracket = DPF_BRACKET_INIT;
-
-Adjacency adjacency_of(std::int32_t adjacency) {
-  switch (adjacency) {
-    case DPF_ADD_OR_REMOVE_ONE:
-      return Adjacency::add_or_remove_one;
-    case DPF_REPLACE_ONE:
-      return Adjacency::replace_one;
-    case DPF_REPLACE_SPECIAL:
-      return Adjacency::replace_special;
-    case DPF_ADD_ONE:
-      return Adjacency::add_one;
-    case DPF_REMOVE_ONE:
-      return Adjacency::remove_one;
-    default:
-      throw UnusableInput("releases.adjacency", std::to_string(adjacency), "0 to 4, a constant of dpflash.h");
-  }
-}
 
 noise::Releases read_releases(const dpf_releases* given) {
   const dpf_releases releases = read_struct(given, kReleases, "releases");
   if (releases.reserved != 0) throw UnusableInput("releases.reserved", std::to_string(releases.reserved), "0");
   return {.count = releases.count,
           .rate = accounting::SamplingRate(releases.rate),
-          .adjacency = adjacency_of(releases.adjacency)};
+          .adjacency = adjacency_of(releases.adjacency, "releases.adjacency")};
 }
 
 }  // namespace
@@ -73,22 +55,20 @@ int dpf_calibration_gaussian_stated(double noise_multiplier, double delta, const
   });
 }
 
-void dpf_calibration_free(dpf_calibration* calibration) { delete calibration; }
+void dpf_calibration_free(dpf_calibration* calibration) { Registry<dpf_calibration>::remove(calibration); }
 
 int dpf_calibration_noise_multiplier(const dpf_calibration* calibration, double* noise_multiplier) {
   return guard([&] {
-    require(calibration, "calibration");
     require(noise_multiplier, "noise_multiplier");
-    *noise_multiplier = calibration->value.noise_multiplier();
+    *noise_multiplier = held(calibration, "calibration")->value.noise_multiplier();
   });
 }
 
 int dpf_calibration_epsilon(const dpf_calibration* calibration, dpf_bracket* epsilon) {
   return guard([&] {
-    require(calibration, "calibration");
     require(epsilon, "epsilon");
     dpf_bracket out = read_struct(epsilon, kBracket, "epsilon");
-    const dpflash::accounting::Bracket& bracket = calibration->value.epsilon();
+    const dpflash::accounting::Bracket bracket = held(calibration, "calibration")->value.epsilon();
     out.lower = bracket.lower;
     out.estimate = bracket.estimate;
     out.upper = bracket.upper;
@@ -98,9 +78,8 @@ int dpf_calibration_epsilon(const dpf_calibration* calibration, dpf_bracket* eps
 
 int dpf_calibration_certificate_json(const dpf_calibration* calibration, char* buffer, size_t capacity, size_t* size) {
   return guard([&] {
-    require(calibration, "calibration");
     const TextTarget target{buffer, capacity, size};
     target.check();
-    target.write(calibration->value.certificate());
+    target.write(held(calibration, "calibration")->value.certificate());
   });
 }

@@ -64,13 +64,10 @@ int dpf_graph_steps_create(uint32_t stream, uint32_t first_step, uint32_t count,
   });
 }
 
-void dpf_graph_steps_free(dpf_graph_steps* steps) { delete steps; }
+void dpf_graph_steps_free(dpf_graph_steps* steps) { Registry<dpf_graph_steps>::remove(steps); }
 
 int dpf_attention_noise_upload(dpf_attention_noise* noise, void* cuda_stream) {
-  return guard([&] {
-    require(noise, "noise");
-    upload(*noise, stream_of(cuda_stream));
-  });
+  return guard([&] { upload(*held(noise, "noise"), stream_of(cuda_stream)); });
 }
 
 int dpf_attention_workspace(const dpf_attention* attention, const dpf_attention_tensors* tensors, size_t* bytes) {
@@ -87,15 +84,17 @@ int dpf_attention_forward(const dpf_attention* attention, const dpf_attention_te
   return guard([&] {
     const dpf_attention_tensors t = read_tensors(tensors);
     AttentionCall call = read_attention(attention);
-    check_made_for(noise, call);
-    if (!noise->device) throw UnusableInput("noise", "not on a device", "a noise that was uploaded");
+    const auto table = held(noise, "noise");
+    check_made_for(*table, call);
+    if (!table->device) throw UnusableInput("noise", "not on a device", "a noise that was uploaded");
     const dpflash::attention::ForwardOptions options = options_of(std::move(call), t);
     const dpf_draws from = read_draws(draws);
+    const auto source = held(from.source, "draws.source");
+    const auto steps = from.steps != nullptr ? held(from.steps, "draws.steps") : nullptr;
     const dpflash::noise::DrawFrom taken =
-        from.steps != nullptr
-            ? dpflash::noise::DrawFrom(from.source->value, from.steps->value, 0)
-            : dpflash::noise::DrawFrom(from.source->value, {.stream = from.stream, .step = from.step});
-    dpflash::attention::forward(tensors_of(t), options, *noise->device, taken,
+        steps ? dpflash::noise::DrawFrom(source->value, steps->value, 0)
+              : dpflash::noise::DrawFrom(source->value, {.stream = from.stream, .step = from.step});
+    dpflash::attention::forward(tensors_of(t), options, *table->device, taken,
                                 {static_cast<std::byte*>(workspace), workspace_bytes}, stream_of(cuda_stream));
   });
 }

@@ -17,4 +17,10 @@ class BufferTooSmall : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The caller's progress function asked for it.
+class Cancelled : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 }  // namespace dpflash::c

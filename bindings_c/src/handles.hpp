@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dpflash/attention/allocation.hpp>
+#include <dpflash/ledger/ledger.hpp>
 #include <dpflash/noise/calibration.hpp>
 #include <dpflash/noise/source.hpp>
 #ifdef DPFLASH_HAS_CUDA
@@ -11,6 +12,7 @@
 #endif
 
 #include "guard.hpp"
+#include "registry.hpp"
 #include "structs.hpp"
 
 struct dpf_calibration {
@@ -19,6 +21,10 @@ struct dpf_calibration {
 
 struct dpf_noise_source {
   dpflash::noise::NoiseSource value;
+};
+
+struct dpf_ledger {
+  dpflash::ledger::Ledger value;
 };
 
 struct dpf_attention_noise {
@@ -42,7 +48,7 @@ int make_handle(Handle** handle, const char* name, const Make& make) noexcept {
   if (handle != nullptr) *handle = nullptr;
   return guard([&] {
     require(handle, name);
-    *handle = make();
+    *handle = Registry<Handle>::add(std::unique_ptr<Handle>(make()));
   });
 }
 

@@ -1,4 +1,5 @@
 #include <dpflash/accounting/error.hpp>
+#include <dpflash/ledger/error.hpp>
 #include <dpflash/noise/source.hpp>
 #ifdef DPFLASH_HAS_CUDA
 #include <dpflash/gpu/error.hpp>
@@ -54,6 +55,12 @@ int status_of_current_exception() noexcept {
   } catch (const gpu::DeviceError& error) {
     return failed(DPF_ERROR_DEVICE, error.what());
 #endif
+  } catch (const ledger::OverBudget& error) {
+    return failed(DPF_ERROR_OVER_BUDGET, error.what());
+  } catch (const ledger::LedgerError& error) {
+    return failed(DPF_ERROR_LEDGER, error.what());
+  } catch (const Cancelled& error) {
+    return failed(DPF_ERROR_CANCELLED, error.what());
   } catch (const std::bad_alloc&) {
     return failed(DPF_ERROR_OUT_OF_MEMORY, "out of memory");
   } catch (const std::system_error& error) {
@@ -89,6 +96,12 @@ const char* dpf_status_text(int status) {
       return "buffer too small";
     case DPF_ERROR_INTERNAL:
       return "internal error";
+    case DPF_ERROR_OVER_BUDGET:
+      return "over budget";
+    case DPF_ERROR_LEDGER:
+      return "ledger cannot be used";
+    case DPF_ERROR_CANCELLED:
+      return "cancelled";
     default:
       return "unknown status";
   }

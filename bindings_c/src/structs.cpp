@@ -28,6 +28,23 @@ void check_header(const char* name, std::uint32_t struct_size, std::uint32_t abi
   }
 }
 
+accounting::Adjacency adjacency_of(std::int32_t adjacency, const char* field) {
+  switch (adjacency) {
+    case DPF_ADD_OR_REMOVE_ONE:
+      return accounting::Adjacency::add_or_remove_one;
+    case DPF_REPLACE_ONE:
+      return accounting::Adjacency::replace_one;
+    case DPF_REPLACE_SPECIAL:
+      return accounting::Adjacency::replace_special;
+    case DPF_ADD_ONE:
+      return accounting::Adjacency::add_one;
+    case DPF_REMOVE_ONE:
+      return accounting::Adjacency::remove_one;
+    default:
+      throw UnusableInput(field, std::to_string(adjacency), "0 to 4, a constant of dpflash.h");
+  }
+}
+
 std::string_view read_text(const char* text, std::size_t length, const char* field) {
   if (length == 0) return {};
   require(text, field);

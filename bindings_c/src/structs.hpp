@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <dpflash/accounting/plan.hpp>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -36,6 +37,9 @@ void init_struct(Struct* target, const Struct& initial, std::uint32_t abi_versio
   check_header(name, sizeof(Struct), abi_version, sizeof(Struct), sizeof(Struct));
   std::memcpy(target, &initial, sizeof(Struct));
 }
+
+/// The adjacency of a DPF_ constant. Throws UnusableInput naming `field`.
+accounting::Adjacency adjacency_of(std::int32_t adjacency, const char* field);
 
 /// A text argument. Throws UnusableInput when it is null and not empty, or has a 0 byte in it.
 std::string_view read_text(const char* text, std::size_t length, const char* field);

@@ -22,5 +22,6 @@ void test_structs(void);
 void test_accounting(void);
 void test_calibration(void);
 void test_attention(void);
+void test_ledger(void);
 
 #endif

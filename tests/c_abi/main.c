@@ -38,6 +38,7 @@ int main(void) {
   test_accounting();
   test_calibration();
   test_attention();
+  test_ledger();
   printf("%d checks failed\n", checks_failed);
   return checks_failed == 0 ? 0 : 1;
 }

@@ -9,8 +9,9 @@
  * with a newer library, which gives the fields that the program does not know their defaults; a program built for a
  * newer ABI is refused (DPF_ERROR_UNSUPPORTED) by an older library.
  *
- * Handles are opaque, owned by the caller and released by their _free function, which takes NULL. Different handles may
- * be used by different threads at once; one handle by one thread at a time, unless its comment says otherwise.
+ * Handles are opaque, owned by the caller and released by their _free function, which takes NULL. They are numbers that
+ * are never given twice: one that was freed, or never made, is refused (DPF_ERROR_UNUSABLE_INPUT). Different handles
+ * may be used by different threads at once; one handle by one thread at a time, unless its comment says otherwise.
  *
  * Texts that go in are UTF-8 with a length in bytes, and need no 0 at the end. Texts that come out go to a buffer of
  * the caller, ended by 0: *size is set to the bytes needed with that 0, also when the buffer is too small
@@ -43,7 +44,10 @@ enum {
   DPF_ERROR_OUT_OF_MEMORY = 6,    /* host memory */
   DPF_ERROR_SYSTEM = 7,           /* the operating system refused, e.g. has no entropy */
   DPF_ERROR_BUFFER_TOO_SMALL = 8, /* *size says how much is needed */
-  DPF_ERROR_INTERNAL = 9          /* a bug of this library */
+  DPF_ERROR_INTERNAL = 9,         /* a bug of this library */
+  DPF_ERROR_OVER_BUDGET = 10,     /* a ledger's budget does not allow it; nothing was recorded */
+  DPF_ERROR_LEDGER = 11,          /* a ledger's file cannot be used: damaged, busy, full, no ledger */
+  DPF_ERROR_CANCELLED = 12        /* the caller's progress function asked for it */
 };
 
 /* A few words for a status code, e.g. "unusable input"; "unknown status" for others. Static text, never NULL. */
@@ -61,6 +65,10 @@ DPF_API uint32_t dpf_abi_version(void);
 
 /* 1 in builds with the CUDA parts, else 0. Says nothing about devices. */
 DPF_API int dpf_has_cuda(void);
+
+/* Called now and then by a long call, on the thread that made it, with the share that is done in [0, 1]. 0: go on; any
+ * other number: give up with DPF_ERROR_CANCELLED. It must not call into the handle that the call is about. */
+typedef int (*dpf_progress)(double done, void* user);
 
 /* ---- Accounting ------------------------------------------------------------------------------------------------- */
 
@@ -319,6 +327,84 @@ DPF_API int dpf_attention_forward(const dpf_attention* attention, const dpf_atte
  * draws may be NULL: the clean answer alone. draws->steps must be NULL. */
 DPF_API int dpf_attention_reference(const dpf_attention* attention, const dpf_attention_tensors* tensors,
                                     const dpf_attention_noise* noise, const dpf_draws* draws);
+
+/* ---- Ledger ------------------------------------------------------------------------------------------------------ */
+
+/* A file that records what was released, by whom, against a budget that cannot be overspent. Spends are checked with
+ * the composed privacy loss of everything spent and reserved, and are on the disk when the call returns: release noise
+ * after DPF_OK alone. Any number of processes, threads and handles may have one file open; writers wait for one
+ * another. One handle is used by one thread at a time. The budget holds for plans that do not depend on what earlier
+ * releases gave out (docs/math/ledger.md). */
+typedef struct dpf_ledger dpf_ledger;
+
+/* Who releases: texts of at most 256 bytes of UTF-8, ended by 0; NULL or empty where they say nothing. */
+typedef struct dpf_labels {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  const char* run;
+  const char* layer; /* else the label of each event of the plan */
+  const char* head;
+  int64_t first_step; /* steps of the run, both included; -1, -1: none */
+  int64_t last_step;
+} dpf_labels;
+
+#define DPF_LABELS_INIT \
+  { sizeof(dpf_labels), DPF_ABI_VERSION, 0, 0, 0, -1, -1 }
+DPF_API int dpf_labels_init(dpf_labels* labels, uint32_t abi_version);
+
+/* Proof that an entry was recorded. Kept elsewhere, it shows later that the entry is there, and unchanged. */
+typedef struct dpf_receipt {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  int64_t sequence; /* number of the entry, from 1 on */
+  char hash[72];    /* 64 hexadecimal digits, ended by 0 */
+} dpf_receipt;
+
+#define DPF_RECEIPT_INIT                           \
+  {                                                \
+    sizeof(dpf_receipt), DPF_ABI_VERSION, 0, { 0 } \
+  }
+DPF_API int dpf_receipt_init(dpf_receipt* receipt, uint32_t abi_version);
+
+/* Makes a file with a budget: epsilon in [0, 1e6] at delta in (0, 1), DPF_ADD_OR_REMOVE_ONE or another adjacency.
+ * `path` ends with 0. On failure *ledger is NULL. Errors: UNUSABLE_INPUT, LEDGER (also when the file is there already).
+ */
+DPF_API int dpf_ledger_create(const char* path, double epsilon, double delta, int32_t adjacency, dpf_ledger** ledger);
+/* Opens a file; with read_only 1 nothing is ever written to it. */
+DPF_API int dpf_ledger_open(const char* path, int32_t read_only, dpf_ledger** ledger);
+DPF_API void dpf_ledger_free(dpf_ledger* ledger);
+
+/* How long calls wait for other writers, in [0, 1e6] seconds; 60 at first. */
+DPF_API int dpf_ledger_set_patience(dpf_ledger* ledger, double seconds);
+
+/* Records a release that is about to happen. `plan` as in dpf_epsilon_json, of the ledger's adjacency; labels and
+ * receipt may be NULL. Errors: OVER_BUDGET, UNUSABLE_INPUT, NOT_COMPUTABLE, LEDGER: nothing was recorded. */
+DPF_API int dpf_ledger_spend(dpf_ledger* ledger, const char* plan, size_t plan_length, const dpf_labels* labels,
+                             dpf_receipt* receipt);
+/* Sets a plan aside: it counts against the budget until it is committed or aborted, also when its process is gone. The
+ * receipt's sequence, which must not be NULL here, is the reservation's number. */
+DPF_API int dpf_ledger_reserve(dpf_ledger* ledger, const char* plan, size_t plan_length, const dpf_labels* labels,
+                               dpf_receipt* receipt);
+/* Records that what a reservation still holds is about to be released: never over budget. count > 0: so many releases
+ * of a reservation of one event, and the rest stays reserved; 0: all. */
+DPF_API int dpf_ledger_commit(dpf_ledger* ledger, int64_t reservation, int64_t count, dpf_receipt* receipt);
+/* Gives back what a reservation still holds, which was never released. */
+DPF_API int dpf_ledger_abort(dpf_ledger* ledger, int64_t reservation, dpf_receipt* receipt);
+
+/* {"budget":{epsilon, delta, adjacency},"spent":{lower, estimate, upper},"claimed":{...},"open_reservations":[...],
+ *  "entries":N,"head":{sequence, hash}}; claimed is spent and reserved. */
+DPF_API int dpf_ledger_state_json(const dpf_ledger* ledger, char* buffer, size_t capacity, size_t* size);
+/* At most `count` entries from number `first` (1: the oldest) on, as a JSON array. */
+DPF_API int dpf_ledger_entries_json(const dpf_ledger* ledger, int64_t first, int64_t count, char* buffer,
+                                    size_t capacity, size_t* size);
+/* Who spent what: state, and "shares" with alone, without, marginal of each group by "run", "layer", "head" or "all".
+ * With svg 1 the same as a chart. progress may be NULL. Cost: two certified epsilons a group. */
+DPF_API int dpf_ledger_report(const dpf_ledger* ledger, const char* by, int32_t svg, dpf_progress progress, void* user,
+                              char* buffer, size_t capacity, size_t* size);
+/* Reads every entry: {"sound":true,"entries":N,"head":{...},"faults":[...]}. `receipts`, `count` of them or NULL, are
+ * entries that must be there. DPF_OK also when faults were found. Cost: some 5 s for a million entries. */
+DPF_API int dpf_ledger_verify_json(const dpf_ledger* ledger, const dpf_receipt* receipts, size_t count, char* buffer,
+                                   size_t capacity, size_t* size);
 
 #ifdef __cplusplus
 }

@@ -9,34 +9,47 @@ import importlib
 from typing import Any
 
 from . import _library
+from .accountant import Accountant
 from .accounting import Bracket, Calibrated, Calibration, calibrate, delta, epsilon, sensitivity
 from .errors import (
+    Cancelled,
     DeviceError,
     Error,
     InternalError,
+    LedgerError,
     NotComputable,
     OutOfMemory,
+    OverBudget,
     ReusedNoise,
     SystemRefused,
     Unsupported,
     UnusableInput,
 )
+from .ledger import Ledger, Receipt, State, Verification
 
 __version__: str = _library.library.dpf_version().decode()
 
 __all__ = [
+    "Accountant",
     "Bracket",
     "Calibrated",
     "Calibration",
+    "Cancelled",
     "DeviceError",
     "Error",
     "InternalError",
+    "Ledger",
+    "LedgerError",
     "NotComputable",
     "OutOfMemory",
+    "OverBudget",
+    "Receipt",
     "ReusedNoise",
+    "State",
     "SystemRefused",
     "Unsupported",
     "UnusableInput",
+    "Verification",
     "calibrate",
     "delta",
     "epsilon",

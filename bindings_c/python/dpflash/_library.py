@@ -86,6 +86,23 @@ class Draws(_Versioned):
     _fields_ = _HEADER + [("source", c_void_p), ("steps", c_void_p), ("stream", c_uint32), ("step", c_uint32)]
 
 
+class Labels(_Versioned):
+    _fields_ = _HEADER + [
+        ("run", c_char_p),
+        ("layer", c_char_p),
+        ("head", c_char_p),
+        ("first_step", c_int64),
+        ("last_step", c_int64),
+    ]
+
+
+class ReceiptStruct(_Versioned):
+    _fields_ = _HEADER + [("sequence", c_int64), ("hash", ctypes.c_char * 72)]
+
+
+#: dpf_progress.
+Progress = ctypes.CFUNCTYPE(c_int, c_double, c_void_p)
+
 _TEXT_OUT = [c_char_p, c_size_t, POINTER(c_size_t)]
 _PLAN = [c_char_p, c_size_t]
 
@@ -118,9 +135,20 @@ _FUNCTIONS = {
         c_size_t,
         c_void_p,
     ],
+    "dpf_ledger_create": [c_char_p, c_double, c_double, c_int32, POINTER(c_void_p)],
+    "dpf_ledger_open": [c_char_p, c_int32, POINTER(c_void_p)],
+    "dpf_ledger_set_patience": [c_void_p, c_double],
+    "dpf_ledger_spend": [c_void_p, *_PLAN, POINTER(Labels), POINTER(ReceiptStruct)],
+    "dpf_ledger_reserve": [c_void_p, *_PLAN, POINTER(Labels), POINTER(ReceiptStruct)],
+    "dpf_ledger_commit": [c_void_p, c_int64, c_int64, POINTER(ReceiptStruct)],
+    "dpf_ledger_abort": [c_void_p, c_int64, POINTER(ReceiptStruct)],
+    "dpf_ledger_state_json": [c_void_p, *_TEXT_OUT],
+    "dpf_ledger_entries_json": [c_void_p, c_int64, c_int64, *_TEXT_OUT],
+    "dpf_ledger_report": [c_void_p, c_char_p, c_int32, Progress, c_void_p, *_TEXT_OUT],
+    "dpf_ledger_verify_json": [c_void_p, POINTER(ReceiptStruct), c_size_t, *_TEXT_OUT],
     "dpf_attention_reference": [POINTER(Attention), POINTER(AttentionTensors), c_void_p, POINTER(Draws)],
 }
-_FREES = ("dpf_calibration_free", "dpf_noise_source_free", "dpf_graph_steps_free", "dpf_attention_noise_free")
+_FREES = ("dpf_calibration_free", "dpf_noise_source_free", "dpf_graph_steps_free", "dpf_attention_noise_free", "dpf_ledger_free")
 
 
 def _candidates() -> list[str]:

@@ -52,7 +52,11 @@ def _options(accountant: str, engine: str, relative_width: float) -> Any:
     )
 
 
-def _bracket(answer: dict[str, Any]) -> Bracket:
+def adjacency_number(adjacency: str) -> int:
+    return choice(adjacency, "adjacency", _ADJACENCIES)
+
+
+def bracket_of(answer: dict[str, Any]) -> Bracket:
     ends = (math.inf if answer[end] is None else answer[end] for end in ("lower", "estimate", "upper"))
     return Bracket(*(float(end) for end in ends))
 
@@ -79,7 +83,7 @@ def epsilon(
     answer = c.text_answer(
         c.library.dpf_epsilon_json, text, len(text), number(delta, "delta"), _options(accountant, engine, relative_width)
     )
-    return _bracket(json.loads(answer)["epsilon"])
+    return bracket_of(json.loads(answer)["epsilon"])
 
 
 def delta(
@@ -95,7 +99,7 @@ def delta(
     answer = c.text_answer(
         c.library.dpf_delta_json, text, len(text), number(epsilon, "epsilon"), _options(accountant, engine, relative_width)
     )
-    return _bracket(json.loads(answer)["delta"])
+    return bracket_of(json.loads(answer)["delta"])
 
 
 def calibrate(
@@ -123,7 +127,7 @@ def calibrate(
             _options("pld", engine, relative_width),
         )
     )
-    return Calibrated(answer["solve"], answer["value"], _bracket(answer["epsilon"]), float(answer["delta"]))
+    return Calibrated(answer["solve"], answer["value"], bracket_of(answer["epsilon"]), float(answer["delta"]))
 
 
 class Calibration:
@@ -147,7 +151,7 @@ class Calibration:
         releases = c.Releases(
             count=integer(count, "count", 1, 10**12),
             rate=number(rate, "rate"),
-            adjacency=choice(adjacency, "adjacency", _ADJACENCIES),
+            adjacency=adjacency_number(adjacency),
         )
         handle = c.Handle("dpf_calibration_free", create, at, number(delta, "delta"), ctypes.byref(releases))
         return cls(handle, releases.count, releases.rate, adjacency)

@@ -37,6 +37,18 @@ class InternalError(Error, RuntimeError):
     """A bug of the library."""
 
 
+class OverBudget(Error, RuntimeError):
+    """A ledger's budget does not allow it; nothing was recorded. The message says what epsilon would be."""
+
+
+class LedgerError(Error, OSError):
+    """A ledger's file cannot be used: damaged, busy for too long, full, or no ledger."""
+
+
+class Cancelled(Error, RuntimeError):
+    """A progress function asked for it."""
+
+
 #: By status code of dpflash.h.
 BY_STATUS = {
     1: UnusableInput,
@@ -46,4 +58,7 @@ BY_STATUS = {
     5: DeviceError,
     6: OutOfMemory,
     7: SystemRefused,
+    10: OverBudget,
+    11: LedgerError,
+    12: Cancelled,
 }

@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/dpflash)
-set(modules accounting noise attention)
+set(modules accounting noise attention ledger)
 if(DPFLASH_CUDA_ENABLED)
   list(APPEND modules gpu)
 endif()

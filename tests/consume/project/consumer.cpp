@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <dpflash/accounting/accountant.hpp>
 #include <dpflash/accounting/plan_json.hpp>
+#include <dpflash/ledger/ledger.hpp>
 #include <dpflash/noise/calibration.hpp>
 #include <dpflash/noise/isotropic.hpp>
 #include <vector>
@@ -17,6 +18,10 @@ int main() {
   std::vector<float> sum(1000);
   auto source = NoiseSource::from_entropy();
   mechanism.privatise(sum, source, {});
+  std::remove("consumer.db");
+  const auto receipt = dpflash::ledger::Ledger::create("consumer.db", {Epsilon(5), Delta(1e-5)}).spend(plan);
+  std::remove("consumer.db");
+  if (receipt.sequence != 2) return 1;
   const bool right = one.lower <= 4.377178095681225 && one.upper >= 4.377178095681225;
   return right && run.lower <= run.upper && run.upper < 10 ? 0 : 1;
 }

@@ -59,12 +59,12 @@ using namespace dpflash::c;
 
 int dpf_noise_source_from_entropy(int32_t generator, dpf_noise_source** source) {
   return make_handle(source, "source",
-                     [&] { return new dpf_noise_source{NoiseSource::from_entropy(generator_of(generator))}; });
+                     [&] { return new NoiseSourceObject{NoiseSource::from_entropy(generator_of(generator))}; });
 }
 
 int dpf_noise_source_reproducible(int32_t generator, uint64_t seed, dpf_noise_source** source) {
   return make_handle(source, "source",
-                     [&] { return new dpf_noise_source{NoiseSource::reproducible(generator_of(generator), seed)}; });
+                     [&] { return new NoiseSourceObject{NoiseSource::reproducible(generator_of(generator), seed)}; });
 }
 
 void dpf_noise_source_free(dpf_noise_source* source) { Registry<dpf_noise_source>::remove(source); }

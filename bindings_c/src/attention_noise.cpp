@@ -37,7 +37,7 @@ Sensitivity analysed(const char* shape, std::size_t shape_length) {
   return Sensitivity(std::move(document.question));
 }
 
-dpf_attention_noise* made(NoiseTable table) { return new dpf_attention_noise{std::move(table)}; }
+AttentionNoiseObject* made(NoiseTable table) { return new AttentionNoiseObject{std::move(table)}; }
 
 /// One clip a kv head, however they are given.
 bool same_clips(const std::vector<double>& a, const std::vector<double>& b) {
@@ -83,7 +83,7 @@ const char* difference(const attention::SensitivityQuestion& noise, const Attent
 
 }  // namespace
 
-void check_made_for(const dpf_attention_noise& noise, const AttentionCall& call) {
+void check_made_for(const AttentionNoiseObject& noise, const AttentionCall& call) {
   if (const char* const other = difference(noise.table.question(), call)) {
     throw UnusableInput("noise", std::string("one that was made for another ") + other,
                         "noise for the shape of the call");

@@ -8,6 +8,6 @@ namespace dpflash::c {
 
 /// Throws UnusableInput when the noise was made for another shape than that of the call: its mu would say nothing about
 /// it. The call may have fewer sequences of each length.
-void check_made_for(const dpf_attention_noise& noise, const AttentionCall& call);
+void check_made_for(const AttentionNoiseObject& noise, const AttentionCall& call);
 
 }  // namespace dpflash::c

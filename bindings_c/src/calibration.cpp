@@ -42,7 +42,7 @@ int dpf_releases_init(dpf_releases* releases, uint32_t abi_version) {
 int dpf_calibration_gaussian_for(double target_epsilon, double delta, const dpf_releases* releases,
                                  dpf_calibration** calibration) {
   return make_handle(calibration, "calibration", [&] {
-    return new dpf_calibration{
+    return new CalibrationObject{
         dpflash::noise::Calibration::gaussian_for(Epsilon(target_epsilon), Delta(delta), read_releases(releases))};
   });
 }
@@ -50,7 +50,7 @@ int dpf_calibration_gaussian_for(double target_epsilon, double delta, const dpf_
 int dpf_calibration_gaussian_stated(double noise_multiplier, double delta, const dpf_releases* releases,
                                     dpf_calibration** calibration) {
   return make_handle(calibration, "calibration", [&] {
-    return new dpf_calibration{dpflash::noise::Calibration::gaussian_stated(
+    return new CalibrationObject{dpflash::noise::Calibration::gaussian_stated(
         dpflash::accounting::NoiseMultiplier(noise_multiplier), Delta(delta), read_releases(releases))};
   });
 }

@@ -47,7 +47,7 @@ attention::ForwardOptions options_of(AttentionCall call, const dpf_attention_ten
           .path = path_of(t.path)};
 }
 
-void upload(dpf_attention_noise& noise, gpu::StreamHandle stream) {
+void upload(AttentionNoiseObject& noise, gpu::StreamHandle stream) {
   if (noise.device) throw UnusableInput("noise", "uploaded already, a second upload", "one upload");
   noise.device.emplace(noise.table, stream);
 }
@@ -60,7 +60,7 @@ using namespace dpflash::c;
 int dpf_graph_steps_create(uint32_t stream, uint32_t first_step, uint32_t count, uint32_t launches, void* cuda_stream,
                            dpf_graph_steps** steps) {
   return make_handle(steps, "steps", [&] {
-    return new dpf_graph_steps{{stream, first_step, count, launches, stream_of(cuda_stream)}};
+    return new GraphStepsObject{{stream, first_step, count, launches, stream_of(cuda_stream)}};
   });
 }
 

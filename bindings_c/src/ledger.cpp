@@ -96,7 +96,7 @@ int dpf_receipt_init(dpf_receipt* receipt, uint32_t abi_version) {
 int dpf_ledger_create(const char* path, double epsilon, double delta, int32_t adjacency, dpf_ledger** ledger) {
   return make_handle(ledger, "ledger", [&] {
     require(path, "path");
-    return new dpf_ledger{
+    return new LedgerObject{
         Ledger::create(path, {dpflash::accounting::Epsilon(epsilon), dpflash::accounting::Delta(delta),
                               adjacency_of(adjacency, "adjacency")})};
   });
@@ -106,7 +106,7 @@ int dpf_ledger_open(const char* path, int32_t read_only, dpf_ledger** ledger) {
   return make_handle(ledger, "ledger", [&] {
     require(path, "path");
     if (read_only != 0 && read_only != 1) throw UnusableInput("read_only", std::to_string(read_only), "0 or 1");
-    return new dpf_ledger{Ledger(path, read_only == 1 ? Ledger::Access::read : Ledger::Access::write)};
+    return new LedgerObject{Ledger(path, read_only == 1 ? Ledger::Access::read : Ledger::Access::write)};
   });
 }
 

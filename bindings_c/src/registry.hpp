@@ -9,11 +9,17 @@
 
 namespace dpflash::c {
 
+/// What a handle stands for; the handle's own type has no definition.
+template <class Handle>
+struct ObjectOf;
+template <class Handle>
+using Object = typename ObjectOf<Handle>::Type;
+
 /// What the handles of one kind stand for. A call holds what it works on: a free in another thread ends it afterwards.
 template <class Handle>
 class Registry {
  public:
-  static Handle* add(std::unique_ptr<Handle> object) {
+  static Handle* add(std::unique_ptr<Object<Handle>> object) {
     Registry& registry = one();
     const std::lock_guard lock(registry.mutex_);
     // Not an address: nobody may look behind it.
@@ -23,7 +29,7 @@ class Registry {
   }
 
   /// Throws UnusableInput naming `name` for NULL and for handles that are not alive.
-  static std::shared_ptr<Handle> find(const Handle* handle, const char* name) {
+  static std::shared_ptr<Object<Handle>> find(const Handle* handle, const char* name) {
     if (handle == nullptr) throw accounting::UnusableInput(name, "NULL", "a handle");
     Registry& registry = one();
     const std::lock_guard lock(registry.mutex_);
@@ -34,7 +40,7 @@ class Registry {
   }
 
   static void remove(const Handle* handle) noexcept {
-    std::shared_ptr<Handle> last;  // outlives the lock: what goes may take its time
+    std::shared_ptr<Object<Handle>> last;  // outlives the lock: what goes may take its time
     Registry& registry = one();
     const std::lock_guard lock(registry.mutex_);
     const auto at = registry.alive_.find(handle);
@@ -52,12 +58,12 @@ class Registry {
   }
   std::mutex mutex_;
   std::uintptr_t made_ = 0;
-  std::unordered_map<const Handle*, std::shared_ptr<Handle>> alive_;
+  std::unordered_map<const Handle*, std::shared_ptr<Object<Handle>>> alive_;
 };
 
 /// The object of a handle.
 template <class Handle>
-std::shared_ptr<Handle> held(const Handle* handle, const char* name) {
+std::shared_ptr<Object<Handle>> held(const Handle* handle, const char* name) {
   return Registry<Handle>::find(handle, name);
 }
 

@@ -5,8 +5,11 @@
 set -eu
 abidiff=$1 library=$2 headers=$3 baseline=$4
 if [ "$abidiff" = write ]; then
-  exec abidw --exported-interfaces-only --drop-undefined-syms --no-show-locs --no-corpus-path --no-comp-dir-path \
-    --no-elf-needed --headers-dir "$headers" "$library" --out-file "$baseline"
+  # Types without a place would pass for private ones, whose changes are not told.
+  abidw --exported-interfaces-only --drop-undefined-syms --no-corpus-path --no-comp-dir-path --no-elf-needed \
+    --headers-dir "$headers" "$library" --out-file "$baseline"
+  sed -i "s|filepath='[^']*/\([^/']*\)'|filepath='\1'|" "$baseline"
+  exit 0
 fi
 case "$abidiff" in
   *NOTFOUND|"") echo "SKIPPED: no abidiff (Debian package abigail-tools)"; exit 77 ;;

@@ -8,7 +8,7 @@ if [ "$abidiff" = write ]; then
   # Types without a place would pass for private ones, whose changes are not told.
   abidw --exported-interfaces-only --drop-undefined-syms --no-corpus-path --no-comp-dir-path --no-elf-needed \
     --headers-dir "$headers" "$library" --out-file "$baseline"
-  sed -i "s|filepath='[^']*/\([^/']*\)'|filepath='\1'|" "$baseline"
+  sed -i "s|path='[^']*/\([^/']*\)'|path='\1'|g" "$baseline"
   exit 0
 fi
 case "$abidiff" in

@@ -5,6 +5,7 @@
 #include <dpflash/accounting/accountant.hpp>
 #include <dpflash/accounting/basic.hpp>
 #include <dpflash/accounting/calibrate.hpp>
+#include <dpflash/accounting/compare.hpp>
 #include <dpflash/accounting/error.hpp>
 #include <dpflash/accounting/plan_json.hpp>
 #include <dpflash/accounting/renyi.hpp>
@@ -154,6 +155,28 @@ int dpf_delta_json(const char* plan, size_t plan_length, double epsilon, const d
     const Plan parsed = dpflash::accounting::parse_plan(read_text(plan, plan_length, "plan"));
     target.write(
         answer(question, parsed, "epsilon", epsilon, "delta", [&] { return delta_of(question, parsed, checked); }));
+  });
+}
+
+int dpf_compare_json(const char* plan, size_t plan_length, double delta, const dpf_options* options, char* buffer,
+                     size_t capacity, size_t* size) {
+  return guard([&] {
+    const TextTarget target{buffer, capacity, size};
+    target.check();
+    const Question question = read_options(options);
+    const Delta checked(delta);
+    const Plan parsed = dpflash::accounting::parse_plan(read_text(plan, plan_length, "plan"));
+    Json rows = Json::array();
+    for (const auto& result : dpflash::accounting::compare(parsed, checked, question.pld)) {
+      Json row{{"accountant", result.accountant}, {"epsilon", json_of(result.epsilon)}, {"seconds", result.seconds}};
+      if (result.order) row["order"] = *result.order;
+      if (!result.engine.empty()) row["engine"] = result.engine;
+      if (!result.note.empty()) row["note"] = result.note;
+      rows.push_back(std::move(row));
+    }
+    target.write(
+        Json{{"delta", delta}, {"adjacency", dpflash::accounting::name_of(parsed.adjacency)}, {"results", rows}}
+            .dump());
   });
 }
 

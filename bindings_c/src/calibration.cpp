@@ -55,6 +55,22 @@ int dpf_calibration_gaussian_stated(double noise_multiplier, double delta, const
   });
 }
 
+int dpf_calibration_laplace_for(double target_epsilon, double delta, const dpf_releases* releases,
+                                dpf_calibration** calibration) {
+  return make_handle(calibration, "calibration", [&] {
+    return new CalibrationObject{
+        dpflash::noise::Calibration::laplace_for(Epsilon(target_epsilon), Delta(delta), read_releases(releases))};
+  });
+}
+
+int dpf_calibration_laplace_stated(double noise_multiplier, double delta, const dpf_releases* releases,
+                                   dpf_calibration** calibration) {
+  return make_handle(calibration, "calibration", [&] {
+    return new CalibrationObject{dpflash::noise::Calibration::laplace_stated(
+        dpflash::accounting::NoiseMultiplier(noise_multiplier), Delta(delta), read_releases(releases))};
+  });
+}
+
 void dpf_calibration_free(dpf_calibration* calibration) { Registry<dpf_calibration>::remove(calibration); }
 
 int dpf_calibration_noise_multiplier(const dpf_calibration* calibration, double* noise_multiplier) {

@@ -3,10 +3,12 @@
 
 #include <dpflash/accounting/error.hpp>
 #include <dpflash/attention/forward.hpp>
+#include <dpflash/noise/device.hpp>
 
 #include "attention_call.hpp"
 #include "attention_noise.hpp"
 #include "handles.hpp"
+#include "noise.hpp"
 
 namespace dpflash::c {
 namespace {
@@ -65,6 +67,27 @@ int dpf_graph_steps_create(uint32_t stream, uint32_t first_step, uint32_t count,
 }
 
 void dpf_graph_steps_free(dpf_graph_steps* steps) { Registry<dpf_graph_steps>::remove(steps); }
+
+int dpf_privatise_device(const dpf_calibration* calibration, double clip, int32_t element, void* sum, size_t count,
+                         const dpf_draws* draws, void* cuda_stream) {
+  return guard([&] {
+    const auto object = held(calibration, "calibration");
+    const dpf_draws given = read_draws(draws);
+    const auto source = held(given.source, "draws.source");
+    const auto steps = given.steps != nullptr ? held(given.steps, "draws.steps") : nullptr;
+    const dpflash::noise::DrawFrom from =
+        steps ? dpflash::noise::DrawFrom(source->value, steps->value, 0)
+              : dpflash::noise::DrawFrom(source->value, {.stream = given.stream, .step = given.step});
+    with_mechanism(
+        object->value, clip, element, count,
+        [&]<class T>(const dpflash::noise::Isotropic& mechanism, T) {
+          dpflash::noise::privatise<T>(mechanism, {elements_at<T>(sum, count), count}, from, stream_of(cuda_stream));
+        },
+        [&](const dpflash::noise::Laplace& mechanism) {
+          dpflash::noise::privatise(mechanism, {elements_at<float>(sum, count), count}, from, stream_of(cuda_stream));
+        });
+  });
+}
 
 int dpf_attention_noise_upload(dpf_attention_noise* noise, void* cuda_stream) {
   return guard([&] { upload(*held(noise, "noise"), stream_of(cuda_stream)); });

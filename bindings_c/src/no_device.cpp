@@ -10,7 +10,8 @@ namespace {
 int unsupported() noexcept {
   return guard([] {
     throw Unsupported(
-        "this build of dpflash has no CUDA parts; build with -DDPFLASH_CUDA=ON, or use dpf_attention_reference");
+        "this build of dpflash has no CUDA parts; build with -DDPFLASH_CUDA=ON, or use dpf_privatise and "
+        "dpf_attention_reference");
   });
 }
 
@@ -25,6 +26,10 @@ int dpf_graph_steps_create(uint32_t, uint32_t, uint32_t, uint32_t, void*, dpf_gr
 }
 
 void dpf_graph_steps_free(dpf_graph_steps*) {}
+
+int dpf_privatise_device(const dpf_calibration*, double, int32_t, void*, size_t, const dpf_draws*, void*) {
+  return unsupported();
+}
 
 int dpf_attention_noise_upload(dpf_attention_noise*, void*) { return unsupported(); }
 

@@ -97,7 +97,62 @@ static void calibration_of_a_plan_meets_its_target(void) {
                DPF_ERROR_UNUSABLE_INPUT);
 }
 
+static void all_accountants_side_by_side(void) {
+  static const char plan[] = "{\"events\":[{\"mechanism\":{\"type\":\"gaussian\",\"noise_multiplier\":1}}]}";
+  char text[4096];
+  CHECK_STATUS(dpf_compare_json(plan, sizeof plan - 1, 1e-5, NULL, text, sizeof text, NULL), DPF_OK);
+  CHECK(strstr(text, "\"accountant\":\"rdp-classic\"") != NULL);
+  CHECK(fabs(number_of(text, "\"upper\":") - 4.377178095681225) < 1e-3);
+  CHECK_STATUS(dpf_compare_json(plan, sizeof plan - 1, 2, NULL, text, sizeof text, NULL), DPF_ERROR_UNUSABLE_INPUT);
+}
+
+static void noise_is_added_once(void) {
+  dpf_calibration* gaussian = NULL;
+  dpf_calibration* laplace = NULL;
+  dpf_noise_source* source = NULL;
+  dpf_draws draws = DPF_DRAWS_INIT;
+  float sum[64] = {0};
+  float again[64] = {0};
+  float record[2] = {3, 4};
+  uint16_t half[64] = {0};
+  CHECK_STATUS(dpf_calibration_gaussian_stated(2, 1e-5, NULL, &gaussian), DPF_OK);
+  CHECK_STATUS(dpf_calibration_laplace_stated(2, 1e-5, NULL, &laplace), DPF_OK);
+  CHECK_STATUS(dpf_noise_source_reproducible(DPF_PHILOX, 7, &source), DPF_OK);
+  draws.source = source;
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F32, sum, 64, &draws), DPF_OK);
+  CHECK(sum[0] != 0 && sum[0] != sum[1]);
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F32, again, 64, &draws), DPF_ERROR_REUSED_NOISE);
+  CHECK(again[0] == 0);
+  draws.step = 1;
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_BF16, half, 64, &draws), DPF_OK);
+  CHECK(half[0] != 0);
+  draws.step = 2;
+  CHECK_STATUS(dpf_privatise(laplace, 1, DPF_F16, half, 64, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_REASON("element");
+  CHECK_STATUS(dpf_privatise(laplace, 1, DPF_F32, again, 64, &draws), DPF_OK);
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F64, again, 32, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F32, (char*)again + 1, 8, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_privatise(gaussian, -1, DPF_F32, again, 8, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F32, NULL, 8, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F32, again, 0, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  CHECK_STATUS(dpf_clip(gaussian, 1, record, 2), DPF_OK);
+  CHECK(fabs(record[0] - 0.6) < 1e-6 && fabs(record[1] - 0.8) < 1e-6);
+  record[0] = 3;
+  record[1] = 4;
+  CHECK_STATUS(dpf_clip(laplace, 1, record, 2), DPF_OK);
+  CHECK(fabs(record[0] - 3.0 / 7) < 1e-6);
+  draws.source = NULL;
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F32, again, 8, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  dpf_noise_source_free(source);
+  draws.source = source;
+  CHECK_STATUS(dpf_privatise(gaussian, 1, DPF_F32, again, 8, &draws), DPF_ERROR_UNUSABLE_INPUT);
+  dpf_calibration_free(gaussian);
+  dpf_calibration_free(laplace);
+}
+
 void test_accounting(void) {
+  all_accountants_side_by_side();
+  noise_is_added_once();
   answers_hold_the_truth();
   every_accountant_answers();
   infinity_is_null_and_unbounded();

@@ -11,6 +11,8 @@ template <class... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;  // Clang 14 does not find it by itself
 
 bool same(const Step& a, const Step& b) {
   if (a.index() != b.index()) return false;

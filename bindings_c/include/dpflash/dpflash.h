@@ -113,6 +113,12 @@ DPF_API int dpf_delta_json(const char* plan, size_t plan_length, double epsilon,
 DPF_API int dpf_calibrate_json(const char* plan, size_t plan_length, double target_epsilon, double delta,
                                const dpf_options* options, char* buffer, size_t capacity, size_t* size);
 
+/* Epsilon by every accountant side by side, with the time each took, as one JSON object: {"delta", "adjacency",
+ * "results":[{"accountant":"pld","epsilon":{...},"seconds",...},...]}; one that cannot answer has null and a note.
+ * Accountant and engine of `options` are not read. Otherwise as dpf_epsilon_json. */
+DPF_API int dpf_compare_json(const char* plan, size_t plan_length, double delta, const dpf_options* options,
+                             char* buffer, size_t capacity, size_t* size);
+
 /* ---- Noise ------------------------------------------------------------------------------------------------------ */
 
 /* A certified interval: lower <= truth <= upper; upper may be infinite. */
@@ -152,6 +158,11 @@ DPF_API int dpf_calibration_gaussian_for(double target_epsilon, double delta, co
 /* Gaussian noise as stated, noise_multiplier in [1e-3, 1e9], with what it costs at `delta`; otherwise as above. */
 DPF_API int dpf_calibration_gaussian_stated(double noise_multiplier, double delta, const dpf_releases* releases,
                                             dpf_calibration** calibration);
+/* The same for Laplace noise on vectors of bounded L1 norm. */
+DPF_API int dpf_calibration_laplace_for(double target_epsilon, double delta, const dpf_releases* releases,
+                                        dpf_calibration** calibration);
+DPF_API int dpf_calibration_laplace_stated(double noise_multiplier, double delta, const dpf_releases* releases,
+                                           dpf_calibration** calibration);
 DPF_API void dpf_calibration_free(dpf_calibration* calibration);
 
 /* Standard deviation of the noise over one record's clipping norm. */
@@ -188,6 +199,39 @@ DPF_API int dpf_graph_steps_create(uint32_t stream, uint32_t first_step, uint32_
                                    void* cuda_stream, dpf_graph_steps** steps);
 DPF_API void dpf_graph_steps_free(dpf_graph_steps* steps);
 
+enum { DPF_BF16 = 0, DPF_F16 = 1, DPF_F32 = 2, DPF_F64 = 3 };
+
+/* Which draws a call takes: those of (stream, step), or those of a captured launch. Noise on a sum takes draws 0 to
+ * count - 1 of them, attention all: each may be taken once from a source. */
+typedef struct dpf_draws {
+  uint32_t struct_size;
+  uint32_t abi_version;
+  dpf_noise_source* source;
+  dpf_graph_steps* steps; /* NULL, or the steps of a captured launch: stream and step are not read then */
+  uint32_t stream;
+  uint32_t step;
+} dpf_draws;
+
+#define DPF_DRAWS_INIT \
+  { sizeof(dpf_draws), DPF_ABI_VERSION, 0, 0, 0, 0 }
+DPF_API int dpf_draws_init(dpf_draws* draws, uint32_t abi_version);
+
+/* Scales one record's contribution, `count` floats, down to norm `clip` at most: the L2 norm for a Gaussian
+ * calibration, the L1 norm for a Laplace one. Rounded towards zero; one with a NaN or an infinity becomes zero. */
+DPF_API int dpf_clip(const dpf_calibration* calibration, double clip, float* contribution, size_t count);
+
+/* Adds the calibration's noise, scaled by `clip`, to the sum of all clipped contributions: sum[i] = round(fma(scale,
+ * z_i, sum[i])). Elements are DPF_F32, or with a Gaussian calibration DPF_BF16 or DPF_F16: then neighbouring sums must
+ * be within the clip of each other as 16-bit numbers. A call that fails has changed nothing. draws->steps must be NULL.
+ * Not covered: the last bits of what is released (docs/math/attacks.md, section 2). Errors: UNUSABLE_INPUT,
+ * REUSED_NOISE. */
+DPF_API int dpf_privatise(const dpf_calibration* calibration, double clip, int32_t element, void* sum, size_t count,
+                          const dpf_draws* draws);
+/* The same bits on the current CUDA device: work is queued on cuda_stream and has not run when the call returns.
+ * Laplace is for DPF_F32. Errors: also DEVICE, UNSUPPORTED without the CUDA parts. */
+DPF_API int dpf_privatise_device(const dpf_calibration* calibration, double clip, int32_t element, void* sum,
+                                 size_t count, const dpf_draws* draws, void* cuda_stream);
+
 /* ---- Attention -------------------------------------------------------------------------------------------------- */
 
 /* How far one record can move the output of clipped softmax attention. `shape` is the JSON document that `dpflash
@@ -223,7 +267,6 @@ typedef struct dpf_attention {
   { sizeof(dpf_attention), DPF_ABI_VERSION, 0, 0, 1, 1, 64, 0, -1, -1, 0, 0, 0, 0, 0, 0 }
 DPF_API int dpf_attention_init(dpf_attention* attention, uint32_t abi_version);
 
-enum { DPF_BF16 = 0, DPF_F16 = 1, DPF_F32 = 2, DPF_F64 = 3 };
 enum { DPF_PATH_AUTO = 0, DPF_PATH_SM80 = 1, DPF_PATH_SM90 = 2 };
 
 /* Where the tensors of an attention call are. Element (b, i, h, d) of a tensor is at data + b strides[0] + i strides[1]
@@ -293,20 +336,6 @@ DPF_API int dpf_attention_noise_certificate_json(const dpf_attention_noise* nois
  * and waits when there is a number a row. Errors: UNUSABLE_INPUT, DEVICE, UNSUPPORTED. */
 DPF_API int dpf_attention_noise_upload(dpf_attention_noise* noise, void* cuda_stream);
 DPF_API void dpf_attention_noise_free(dpf_attention_noise* noise);
-
-/* Which draws an attention call takes: all of (stream, step), or those of a captured launch. */
-typedef struct dpf_draws {
-  uint32_t struct_size;
-  uint32_t abi_version;
-  dpf_noise_source* source;
-  dpf_graph_steps* steps; /* NULL, or the steps of a captured launch: stream and step are not read then */
-  uint32_t stream;
-  uint32_t step;
-} dpf_draws;
-
-#define DPF_DRAWS_INIT \
-  { sizeof(dpf_draws), DPF_ABI_VERSION, 0, 0, 0, 0 }
-DPF_API int dpf_draws_init(dpf_draws* draws, uint32_t abi_version);
 
 /* Bytes of device memory that dpf_attention_forward works in, 16-byte aligned; may be 0. Errors as there. */
 DPF_API int dpf_attention_workspace(const dpf_attention* attention, const dpf_attention_tensors* tensors,

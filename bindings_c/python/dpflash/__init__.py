@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _library
 from .accountant import Accountant
-from .accounting import Bracket, Calibrated, Calibration, calibrate, delta, epsilon, sensitivity
+from .accounting import Bracket, Calibrated, Calibration, calibrate, compare, delta, epsilon, sensitivity
 from .errors import (
     Cancelled,
     DeviceError,
@@ -26,6 +26,7 @@ from .errors import (
     UnusableInput,
 )
 from .ledger import Ledger, Receipt, State, Verification
+from .noise import NoiseSource, clip, privatise
 
 __version__: str = _library.library.dpf_version().decode()
 
@@ -40,6 +41,7 @@ __all__ = [
     "InternalError",
     "Ledger",
     "LedgerError",
+    "NoiseSource",
     "NotComputable",
     "OutOfMemory",
     "OverBudget",
@@ -51,9 +53,12 @@ __all__ = [
     "UnusableInput",
     "Verification",
     "calibrate",
+    "clip",
+    "compare",
     "delta",
     "epsilon",
     "has_cuda",
+    "privatise",
     "sensitivity",
     "torch",
 ]

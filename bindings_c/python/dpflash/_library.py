@@ -110,6 +110,12 @@ _PLAN = [c_char_p, c_size_t]
 _FUNCTIONS = {
     "dpf_epsilon_json": [*_PLAN, c_double, POINTER(Options), *_TEXT_OUT],
     "dpf_delta_json": [*_PLAN, c_double, POINTER(Options), *_TEXT_OUT],
+    "dpf_compare_json": [*_PLAN, c_double, POINTER(Options), *_TEXT_OUT],
+    "dpf_calibration_laplace_for": [c_double, c_double, POINTER(Releases), POINTER(c_void_p)],
+    "dpf_calibration_laplace_stated": [c_double, c_double, POINTER(Releases), POINTER(c_void_p)],
+    "dpf_clip": [c_void_p, c_double, c_void_p, c_size_t],
+    "dpf_privatise": [c_void_p, c_double, c_int32, c_void_p, c_size_t, POINTER(Draws)],
+    "dpf_privatise_device": [c_void_p, c_double, c_int32, c_void_p, c_size_t, POINTER(Draws), c_void_p],
     "dpf_calibrate_json": [*_PLAN, c_double, c_double, POINTER(Options), *_TEXT_OUT],
     "dpf_calibration_gaussian_for": [c_double, c_double, POINTER(Releases), POINTER(c_void_p)],
     "dpf_calibration_gaussian_stated": [c_double, c_double, POINTER(Releases), POINTER(c_void_p)],

@@ -102,6 +102,19 @@ def delta(
     return bracket_of(json.loads(answer)["delta"])
 
 
+def compare(plan: Document, delta: float, *, relative_width: float = 1e-4) -> dict[str, dict[str, Any]]:
+    """Epsilon by every accountant side by side: {"pld": {"epsilon": Bracket, "seconds": ...}, "rdp": ..., ...}.
+
+    rdp and rdp-classic add "order", pld "engine"; one that cannot answer has upper = math.inf and a "note".
+    """
+    text = document(plan, "plan")
+    options = _options("pld", "auto", relative_width)
+    answer = json.loads(c.text_answer(c.library.dpf_compare_json, text, len(text), number(delta, "delta"), options))
+    return {
+        row.pop("accountant"): {**row, "epsilon": bracket_of(row["epsilon"])} for row in answer["results"]
+    }
+
+
 def calibrate(
     plan: Document,
     target_epsilon: float,
@@ -184,6 +197,34 @@ class Calibration:
         create = c.library.dpf_calibration_gaussian_stated
         return cls._made(create, number(noise_multiplier, "noise_multiplier"), delta, count, rate, adjacency)
 
+    @classmethod
+    def laplace_for(
+        cls,
+        target_epsilon: float,
+        delta: float,
+        *,
+        count: int = 1,
+        rate: float = 1.0,
+        adjacency: str = "add-or-remove-one",
+    ) -> "Calibration":
+        """Least Laplace noise, on vectors of bounded L1 norm, otherwise as gaussian_for."""
+        create = c.library.dpf_calibration_laplace_for
+        return cls._made(create, number(target_epsilon, "target_epsilon"), delta, count, rate, adjacency)
+
+    @classmethod
+    def laplace_stated(
+        cls,
+        noise_multiplier: float,
+        delta: float,
+        *,
+        count: int = 1,
+        rate: float = 1.0,
+        adjacency: str = "add-or-remove-one",
+    ) -> "Calibration":
+        """Laplace noise as stated, with what it costs at `delta`."""
+        create = c.library.dpf_calibration_laplace_stated
+        return cls._made(create, number(noise_multiplier, "noise_multiplier"), delta, count, rate, adjacency)
+
     @property
     def handle(self) -> Any:
         """dpf_calibration*, for calls of the C interface; valid as long as this object is."""
@@ -196,16 +237,20 @@ class Calibration:
         return json.loads(text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = (self.noise_multiplier, self.delta, self.count, self.rate, self.adjacency)
+        family = self.certificate["family"]
+        arguments = (family, self.noise_multiplier, self.delta, self.count, self.rate, self.adjacency)
         return (_stated_again, arguments)
 
     def __repr__(self) -> str:
         return f"Calibration(noise_multiplier={self.noise_multiplier}, epsilon={self.epsilon}, delta={self.delta})"
 
 
-def _stated_again(noise_multiplier: float, delta: float, count: int, rate: float, adjacency: str) -> Calibration:
+def _stated_again(
+    family: str, noise_multiplier: float, delta: float, count: int, rate: float, adjacency: str
+) -> Calibration:
     """A copy: the same noise, accounted again."""
-    return Calibration.gaussian_stated(noise_multiplier, delta, count=count, rate=rate, adjacency=adjacency)
+    stated = Calibration.laplace_stated if family == "laplace" else Calibration.gaussian_stated
+    return stated(noise_multiplier, delta, count=count, rate=rate, adjacency=adjacency)
 
 
 def sensitivity(shape: Document) -> dict[str, Any]:

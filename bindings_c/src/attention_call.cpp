@@ -39,7 +39,8 @@ void check_apart(const dpf_attention_tensors& t) {
   const std::pair<const char*, const void*> outputs[] = {
       {"tensors.out", t.out}, {"tensors.clean", t.clean}, {"tensors.lse", t.lse}, {"tensors.clipped", t.clipped}};
   for (std::size_t i = 0; i < std::size(outputs); ++i) {
-    const auto& [field, data] = outputs[i];
+    const char* const field = outputs[i].first;
+    const void* const data = outputs[i].second;
     const auto is_data = [data](const void* other) { return other == data; };
     const auto is_same = [data](const auto& other) { return other.second == data; };
     if (data != nullptr &&

@@ -19,7 +19,7 @@ struct Record {
   std::string plan = {};    ///< JSON object: a plan; of `create` the budget; empty for `abort`
 };
 
-/// The text whose hash is chained: a JSON array of the columns.
+/// The text whose hash is chained: each column as LENGTH:BYTES, and a comma.
 std::string canonical(const Record& record);
 
 std::string labels_to_json(const Labels& labels);

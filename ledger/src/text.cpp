@@ -21,6 +21,9 @@ Json bracket(const accounting::Bracket& b) {
   return out;
 }
 
+/// A damaged file may hold what is no UTF-8: said all the same.
+std::string written(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 Json receipt_json(const Receipt& r) { return {{"sequence", r.sequence}, {"hash", r.hash}}; }
 
 Json labels_json(const Labels& labels) {
@@ -49,8 +52,8 @@ Json state_json(const State& s) {
 
 }  // namespace
 
-std::string to_json(const Receipt& receipt) { return receipt_json(receipt).dump(); }
-std::string to_json(const State& state) { return state_json(state).dump(); }
+std::string to_json(const Receipt& receipt) { return written(receipt_json(receipt)); }
+std::string to_json(const State& state) { return written(state_json(state)); }
 
 std::string to_json(const Entry& entry) {
   Json out = receipt_json(entry.receipt);
@@ -59,7 +62,7 @@ std::string to_json(const Entry& entry) {
   out["labels"] = labels_json(entry.labels);
   if (entry.kind != Kind::create) out["plan"] = plan_json(entry.plan);
   if (entry.reservation != 0) out["reservation"] = entry.reservation;
-  return out.dump();
+  return written(out);
 }
 
 std::string to_json(const Report& report) {
@@ -78,12 +81,11 @@ std::string to_json(const Report& report) {
   Json out = state_json(report.state);
   out["by"] = name_of(report.grouping);
   out["shares"] = shares;
-  return out.dump();
+  return written(out);
 }
 
 std::string to_json(const Verification& v) {
-  return Json{{"sound", v.sound()}, {"entries", v.entries}, {"head", receipt_json(v.head)}, {"faults", v.faults}}.dump(
-      -1, ' ', false, Json::error_handler_t::replace);
+  return written({{"sound", v.sound()}, {"entries", v.entries}, {"head", receipt_json(v.head)}, {"faults", v.faults}});
 }
 
 std::string_view name_of(Grouping grouping) {

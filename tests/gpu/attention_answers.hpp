@@ -30,6 +30,25 @@ inline void on_paths(DeviceProblem& device, const std::function<void(Path)>& act
   }
 }
 
+/// 250 calls with the same draws give the same bits.
+inline void check_repeats(DeviceProblem& device, const dpflash::gpu::Stream& stream) {
+  const auto heads = static_cast<std::size_t>(device.options().shape.heads);
+  const DeviceNoise noise = DeviceNoise::stated(std::vector<float>(heads, 0.5f));
+  on_paths(device, [&](Path path) {
+    std::vector<std::uint16_t> first;
+    std::size_t different = 0;
+    const int repeats = shrink() > 1 ? 3 : 250;
+    for (int repeat = 0; repeat < repeats; ++repeat) {
+      auto draws = source(dpflash::noise::Generator::philox);
+      device.run(path, noise, {draws, dpflash::noise::Position{1, 2, 0}}, stream);
+      const std::vector<std::uint16_t> now = device.raw_out(stream);
+      if (first.empty()) first = now;
+      different += now != first;
+    }
+    CHECK(different == 0);
+  });
+}
+
 /// Values are 0, and so are the clean answers: what comes out is the noise.
 inline Problem<double> without_values(const ReferenceOptions& o) {
   Problem<double> p(o, 1, 1);

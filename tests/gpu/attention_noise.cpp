@@ -99,20 +99,7 @@ TEST_CASE("250 repeats give the same bits") {
     Problem<double> p(o, 3, 7);
     round_inputs(p, element);
     DeviceProblem device(p, element, Layout::rows_first, stream);
-    const DeviceNoise noise = DeviceNoise::stated(std::vector<float>(4, 0.5f));
-    on_paths(device, [&](Path path) {
-      std::vector<std::uint16_t> first;
-      std::size_t different = 0;
-      const int repeats = shrink() > 1 ? 3 : 250;
-      for (int repeat = 0; repeat < repeats; ++repeat) {
-        auto draws = source(Generator::philox);
-        device.run(path, noise, {draws, Position{1, 2, 0}}, stream);
-        const std::vector<std::uint16_t> now = device.out(stream);
-        if (first.empty()) first = now;
-        different += now != first;
-      }
-      CHECK(different == 0);
-    });
+    check_repeats(device, stream);
   }
 }
 

@@ -122,20 +122,7 @@ TEST_CASE("tile after tile: 250 repeats give the same bits") {
     Problem<double> p(options_of(c), 3, 7);
     round_inputs(p, c.element);
     DeviceProblem device(p, c.element, Layout::rows_first, stream);
-    const DeviceNoise noise = DeviceNoise::stated(std::vector<float>(16, 0.5f));
-    on_paths(device, [&](Path path) {
-      std::vector<std::uint16_t> first;
-      std::size_t different = 0;
-      const int repeats = shrink() > 1 ? 3 : 250;
-      for (int repeat = 0; repeat < repeats; ++repeat) {
-        auto draws = source(Generator::philox);
-        device.run(path, noise, {draws, noise::Position{1, 2, 0}}, stream);
-        const std::vector<std::uint16_t> now = device.raw_out(stream);
-        if (first.empty()) first = now;
-        different += now != first;
-      }
-      CHECK(different == 0);
-    });
+    check_repeats(device, stream);
   }
 }
 

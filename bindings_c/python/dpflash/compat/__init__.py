@@ -1,4 +1,4 @@
 """Accountants with the interfaces of other libraries. Each module needs its library, and is imported by name:
 
-`dpflash.compat.dp_accounting` (Google dp_accounting 0.6), `dpflash.compat.opacus` (Opacus 1.5 or later).
+`dpflash.compat.dp_accounting` (Google dp_accounting 0.6), `dpflash.compat.opacus` (Opacus 1.6).
 """

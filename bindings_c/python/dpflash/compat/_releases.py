@@ -1,8 +1,8 @@
 """Releases as other libraries state them, merged into plans of libdpflash.so and answered by it.
 
-Other libraries take values for which the library has no proof: a noise multiplier of 1e-5, 1e16 steps, delta = 0. Such a
-value is moved to the nearest one that has a proof, up for the upper end and down for the lower: the bracket gets wider, and
-holds the truth all the same. Where there is no such value the upper end is infinite (for delta: 1).
+Other libraries take values for which the library has no proof, such as a noise multiplier of 1e12. Such a value is
+moved to the nearest one that has a proof, up for the upper end and down for the lower: the bracket is wider, and holds
+the truth all the same. Where there is no such value the upper end is infinite (for delta: 1).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any
 
 from .. import accounting
 from .._plan import integer, number
@@ -24,12 +24,13 @@ _LEAST_RATE = 1e-15
 _MOST_EPSILON = 1e6
 _MOST_COUNT, _MOST_TOTAL = 10**12, 10**15
 
-#: Counts above this are not read as numbers of releases.
-MOST_STATED = 10**18
+# The largest number of releases that one field may state.
+_MOST_STATED = 10**18
 
-# More than the rounding errors of the few operations on doubles below.
+# More than the relative rounding error of the few operations on doubles that precede it.
 _ROUNDING = 1e-14
 
+#: Mechanism and sampling of the plan format, without a count.
 Event = dict[str, Any]
 
 
@@ -42,12 +43,12 @@ def stated_number(value: Any, field: str, least: float = 0.0, most: float = math
 
 
 def stated_count(value: Any, field: str) -> int:
-    """A number of releases, 0 included; raises UnusableInput naming the field."""
-    return integer(value, field, 0, MOST_STATED)
+    """A whole number of releases or records, 0 included; raises UnusableInput naming the field."""
+    return integer(value, field, 0, _MOST_STATED)
 
 
-def sampled(event: Event, rate: float) -> Event:
-    """The event with every record in it independently with probability `rate` in (0, 1]."""
+def poisson(event: Event, rate: float) -> Event:
+    """The event with each record in it independently with probability `rate` in (0, 1]."""
     return event if rate == 1 else {**event, "sampling": {"type": "poisson", "rate": rate}}
 
 
@@ -61,7 +62,7 @@ class Releases:
         self._certainly_unbounded = False
 
     def add(self, event: Event, count: int) -> None:
-        """`count` >= 0 more of an event of the plan format (its mechanism and sampling), of any noise and rate above 0."""
+        """`count` >= 0 more of an event; its noise, epsilon and rate may be any finite number above 0."""
         if count > 0:
             name = json.dumps(event, sort_keys=True, allow_nan=False)
             self._counts[name] = self._counts.get(name, 0) + count
@@ -79,11 +80,11 @@ class Releases:
         if not self._counts or target == 1:
             return Bracket(0.0, 0.0, 0.0)
         if target == 0:
-            return self._pure_epsilon()
+            return self._epsilon_at_zero()
         return self._ask(lambda plan: accounting.epsilon(plan, target, relative_width=relative_width), math.inf)
 
     def delta(self, epsilon: float, relative_width: float) -> Bracket:
-        """Bracket of the smallest delta at `epsilon`, any number and infinities; upper is 1 where no bound is known."""
+        """Bracket of the smallest delta at `epsilon`, any number or infinity; upper is 1 where no bound is known."""
         target = stated_number(epsilon, "epsilon", -math.inf)
         if self._unbounded:
             return Bracket(1.0 if self._certainly_unbounded else 0.0, 1.0, 1.0)
@@ -94,44 +95,33 @@ class Releases:
         return self._ask(lambda plan: accounting.delta(plan, target, relative_width=relative_width), 1.0)
 
     def _ask(self, question: Callable[[dict[str, Any]], Bracket], worst: float) -> Bracket:
-        above, below = self._plan(_above), self._plan(_below)
-        if above is None:
-            return Bracket(self._lower(question, below), worst, worst)
+        events = [(json.loads(name), count) for name, count in self._counts.items()]
         try:
+            above = self._plan([_above(event, count) for event, count in events])
+            below = self._plan([_below(event, count) for event, count in events])
             found = question(above)
-        except NotComputable as reason:
-            warnings.warn(f"no upper end below {worst:g}: {reason}", RuntimeWarning, stacklevel=5)
+            lower = found.lower if below == above else question(below).lower
+        except _OutOfRange:
             return Bracket(0.0, worst, worst)
-        lower = found.lower if below == above else self._lower(question, below)
+        except NotComputable as reason:
+            warnings.warn(f"the upper end is {worst:g}: {reason}", RuntimeWarning, stacklevel=5)
+            return Bracket(0.0, worst, worst)
         upper = min(found.upper, worst)
-        return Bracket(min(lower, upper), min(max(found.estimate, lower), upper), upper)
+        lower = min(lower, upper)
+        return Bracket(lower, min(max(found.estimate, lower), upper), upper)
 
-    @staticmethod
-    def _lower(question: Callable[[dict[str, Any]], Bracket], plan: Optional[dict[str, Any]]) -> float:
-        try:
-            return question(plan).lower if plan is not None else 0.0
-        except NotComputable:
-            return 0.0
-
-    def _plan(self, moved: Callable[[Event, int], Optional[tuple[Event, int]]]) -> Optional[dict[str, Any]]:
-        """The plan with every event moved into the format's ranges; None when one of them has no bound there."""
-        events: list[Event] = []
-        room = _MOST_TOTAL
-        for name, stated in self._counts.items():
-            pair = moved(json.loads(name), stated)
-            if pair is None:
-                return None
-            event, count = pair
-            if count > room and moved is _above:
-                return None
-            count = min(count, room)
-            room -= count
+    def _plan(self, counted: list[tuple[Event, int]]) -> dict[str, Any]:
+        """The document of a plan; a count of more than the format takes is several events."""
+        if sum(count for _, count in counted) > _MOST_TOTAL:
+            raise _OutOfRange
+        parts: list[Event] = []
+        for event, count in counted:
             for first in range(0, count, _MOST_COUNT):
-                events.append({**event, "count": min(_MOST_COUNT, count - first)})
-        return {"adjacency": self._adjacency, "events": events}
+                parts.append({**event, "count": min(_MOST_COUNT, count - first)})
+        return {"adjacency": self._adjacency, "events": parts}
 
-    def _pure_epsilon(self) -> Bracket:
-        """At delta = 0: the sum of the largest losses, infinite with Gaussian noise."""
+    def _epsilon_at_zero(self) -> Bracket:
+        """At delta = 0: the sum of the largest losses, which Gaussian noise has none of."""
         total = 0.0
         for name, count in self._counts.items():
             event = json.loads(name)
@@ -144,19 +134,24 @@ class Releases:
         return Bracket(total * (1 - rounding), total, total * (1 + rounding))
 
     def _delta_at_infinity(self) -> Bracket:
-        """What no epsilon covers: the deltas of (epsilon, delta) events; none for noise."""
-        log_covered = 0.0
+        """What no epsilon covers: the deltas of (epsilon, delta) events. Noise leaves nothing."""
+        log_covered, exact = 0.0, True
         for name, count in self._counts.items():
             event = json.loads(name)
-            share = event.get("sampling", {}).get("rate", 1.0) * event["mechanism"].get("delta", 0.0)
+            share = event["mechanism"].get("delta", 0.0) * event.get("sampling", {}).get("rate", 1.0)
+            exact = exact and (share == 0 or "sampling" not in event)
             log_covered += count * math.log1p(-share) if share < 1 else -math.inf
         missing = -math.expm1(log_covered)
         rounding = _ROUNDING * (2 + len(self._counts))
-        return Bracket(missing * (1 - rounding), missing, min(1.0, missing * (1 + rounding)))
+        return Bracket(missing * (1 - rounding) if exact else 0.0, missing, min(1.0, missing * (1 + rounding)))
+
+
+class _OutOfRange(Exception):
+    """No value of the plan format's ranges bounds a stated one from above."""
 
 
 def _folded(event: Event, count: int, rounding: float) -> tuple[Event, int]:
-    """Many releases of unsampled Gaussian noise as one with less noise, which is the same."""
+    """Very many releases of unsampled Gaussian noise as one with less noise, which reveals the same."""
     mechanism = event["mechanism"]
     if mechanism["type"] != "gaussian" or "sampling" in event or count <= _MOST_COUNT:
         return event, count
@@ -164,41 +159,31 @@ def _folded(event: Event, count: int, rounding: float) -> tuple[Event, int]:
     return {"mechanism": {"type": "gaussian", "noise_multiplier": noise}}, 1
 
 
-def _with(event: Event, part: str, field: str, value: float) -> Event:
-    return {**event, part: {**event[part], field: value}}
-
-
-def _above(event: Event, count: int) -> Optional[tuple[Event, int]]:
-    """An event of the format's ranges that is at least as revealing; None without one."""
+def _above(event: Event, count: int) -> tuple[Event, int]:
+    """An event within the format's ranges that reveals at least as much."""
     event, count = _folded(event, count, -_ROUNDING)
     mechanism, sampling = event["mechanism"], event.get("sampling", {})
     noise = mechanism.get("noise_multiplier", 1.0)
     if noise < _LEAST_NOISE or mechanism.get("epsilon", 0.0) > _MOST_EPSILON:
-        return None
+        raise _OutOfRange
     if noise > _MOST_NOISE:
-        event = _with(event, "mechanism", "noise_multiplier", _MOST_NOISE)
+        event = {**event, "mechanism": {**mechanism, "noise_multiplier": _MOST_NOISE}}
     if sampling.get("rate", 1.0) < _LEAST_RATE:
-        event = _with(event, "sampling", "rate", _LEAST_RATE)
+        event = {**event, "sampling": {**sampling, "rate": _LEAST_RATE}}
     return event, count
 
 
 def _below(event: Event, count: int) -> tuple[Event, int]:
-    """An event of the format's ranges that is at most as revealing; a count of 0 is none at all."""
+    """An event within the format's ranges that reveals at most as much; with a count of 0 nothing."""
     event, count = _folded(event, count, _ROUNDING)
-    mechanism, sampling = event["mechanism"], event.get("sampling", {})
-    noise = mechanism.get("noise_multiplier", 1.0)
-    if noise > _MOST_NOISE or sampling.get("rate", 1.0) < _LEAST_RATE:
-        return event, 0
-    if noise < _LEAST_NOISE:
-        event = _with(event, "mechanism", "noise_multiplier", _LEAST_NOISE)
-    if mechanism.get("epsilon", 0.0) > _MOST_EPSILON:
-        event = _with(event, "mechanism", "epsilon", _MOST_EPSILON)
-    return event, count
+    noise = event["mechanism"].get("noise_multiplier", 1.0)
+    rate = event.get("sampling", {}).get("rate", 1.0)
+    return event, 0 if noise > _MOST_NOISE or rate < _LEAST_RATE else count
 
 
 def _largest_loss(event: Event, adjacency: str) -> float:
     """The epsilon of one release at delta = 0; inf where none is known."""
-    mechanism = event["mechanism"]
+    mechanism, sampling = event["mechanism"], event.get("sampling")
     kind = mechanism["type"]
     if kind == "laplace":
         loss = 1 / mechanism["noise_multiplier"]
@@ -208,11 +193,10 @@ def _largest_loss(event: Event, adjacency: str) -> float:
         loss = mechanism["epsilon"]
     else:
         return math.inf
-    if "sampling" not in event:
+    if sampling is None:
         return loss
-    rate = event["sampling"].get("rate", 1.0)
-    if event["sampling"]["type"] != "poisson" or adjacency == "replace-one":
+    if sampling["type"] != "poisson" or adjacency == "replace-one":
         return math.inf
     if loss < 1:
-        return math.log1p(rate * math.expm1(loss))
-    return loss + math.log(rate + (1 - rate) * math.exp(-loss))
+        return math.log1p(sampling["rate"] * math.expm1(loss))
+    return loss + math.log(sampling["rate"] + (1 - sampling["rate"]) * math.exp(-loss))

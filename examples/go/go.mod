@@ -1,0 +1,3 @@
+module dpflash/examples/plan_epsilon
+
+go 1.19

@@ -78,6 +78,8 @@ Answer certified_delta(const Plan& plan, Epsilon epsilon, const Options& options
   if (options.engine == Engine::automatic && wide(worst->interval, options.relative_width.value())) {
     lower_upper_end(*worst, rdp_delta(plan, epsilon).bracket.upper);
   }
+  // Rounding up may pass what a probability can be.
+  worst->interval.upper = std::min(worst->interval.upper, 1.0);
   return answer_of(*worst);
 }
 

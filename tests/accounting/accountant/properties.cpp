@@ -100,6 +100,15 @@ TEST_CASE("the order and the grouping of events do not matter") {
   }
 }
 
+TEST_CASE("a delta is at most 1") {
+  for (const double epsilon : {-1e308, -800.0, -1.0})
+    for (const Plan& plan : {Plan{}, dpsgd_plan(1, 1, 1), dpsgd_plan(0.5, 0.1, 10)}) {
+      const Bracket delta = certified_delta(plan, Epsilon(epsilon)).bracket;
+      CHECK(delta.upper <= 1);
+      CHECK(delta.lower <= delta.upper);
+    }
+}
+
 TEST_CASE("a count of k is k events") {
   for (const Event& event : {gaussian(1.5, 0.1, 1), laplace(5, 1, 1), laplace(2, 0.2, 1), approximate(0.2, 1e-7, 1)}) {
     Event counted = event;

@@ -76,6 +76,11 @@ void Database::check(int result) const {
   throw LedgerError(path_ + ": " + advice(result) + " (SQLite: " + words + ", " + std::to_string(result) + ")");
 }
 
+void Database::check_process() const {
+  if (getpid() != handle_.get_deleter().owner)
+    throw LedgerError(path_ + ": it was opened by another process, of which this is a fork; open it again here");
+}
+
 void Database::run(const char* sql) const {
   // One statement; a pragma may give a row, which is dropped.
   Statement statement(*this, sql);
@@ -93,6 +98,7 @@ void Database::set_patience(double seconds) const {
 }
 
 Statement::Statement(const Database& database, std::string_view sql) : database_(&database) {
+  database.check_process();
   sqlite3_stmt* statement = nullptr;
   const int result =
       sqlite3_prepare_v2(database.handle(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <memory>
@@ -41,7 +42,8 @@ class Statement {
   std::unique_ptr<sqlite3_stmt, Finalise> statement_;
 };
 
-/// One connection. Errors are LedgerError, one line with the file's name.
+/// One connection, of the process that made it: SQLite's locks are the process's, and a forked child that used a copy
+/// could damage the file. Errors are LedgerError, one line with the file's name.
 class Database {
  public:
   enum class Mode { create, write, read };
@@ -55,10 +57,16 @@ class Database {
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Throws LedgerError for anything but SQLITE_OK, SQLITE_ROW and SQLITE_DONE.
   void check(int result) const;
+  /// Throws LedgerError in a process that did not open it.
+  void check_process() const;
 
  private:
   struct Close {
-    void operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
+    Close() : owner(getpid()) {}
+    pid_t owner;
+    void operator()(sqlite3* handle) const {
+      if (getpid() == owner) sqlite3_close_v2(handle);
+    }
   };
   std::string path_;
   std::unique_ptr<sqlite3, Close> handle_;

@@ -85,6 +85,29 @@ int kills() {
 
 }  // namespace
 
+TEST_CASE("a fork does not use its parent's ledger") {
+  const Folder folder;
+  Ledger ledger = Ledger::create(folder.file(), budget(2));
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int refused = 0;
+    try {
+      ledger.spend(gaussian(50));
+    } catch (const LedgerError&) {
+      refused = 1;
+    }
+    { const Ledger goes = std::move(ledger); }
+    _exit(refused == 1 ? 0 : 1);
+  }
+  int state = 0;
+  waitpid(child, &state, 0);
+  CHECK((WIFEXITED(state) && WEXITSTATUS(state) == 0));
+  ledger.spend(gaussian(50));
+  CHECK(ledger.verify().sound());
+  CHECK(ledger.state().entries == 2);
+}
+
 TEST_CASE("kill -9 during spends from eight processes loses nothing that was acknowledged") {
   const Folder folder;
   Ledger::create(folder.file(), budget(2));

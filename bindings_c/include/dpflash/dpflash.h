@@ -362,7 +362,8 @@ DPF_API int dpf_attention_reference(const dpf_attention* attention, const dpf_at
 /* A file that records what was released, by whom, against a budget that cannot be overspent. Spends are checked with
  * the composed privacy loss of everything spent and reserved, and are on the disk when the call returns: release noise
  * after DPF_OK alone. Any number of processes, threads and handles may have one file open; writers wait for one
- * another. One handle is used by one thread at a time. The budget holds for plans that do not depend on what earlier
+ * another. One handle is used by one thread at a time and by the process that opened it: a fork opens the
+ * file again. The budget holds for plans that do not depend on what earlier
  * releases gave out (docs/math/ledger.md). */
 typedef struct dpf_ledger dpf_ledger;
 

@@ -103,7 +103,8 @@ struct Verification {
 
 /// One open file. Spends are checked against the budget with the composed privacy loss of all that was spent and
 /// reserved, and are on the disk when the call returns: only then may the noise be released. Any number of processes
-/// and objects may have a file open; writers wait for one another. One object is used by one thread at a time.
+/// and objects may have a file open; writers wait for one another. One object is used by one thread at a time,
+/// and by the process that opened it: a fork opens the file again.
 ///
 /// The budget holds for plans whose mechanisms do not depend on what earlier releases gave out: choices that do are
 /// covered for Gaussian mechanisms without sampling alone (docs/math/ledger.md).

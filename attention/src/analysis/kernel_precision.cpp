@@ -65,9 +65,17 @@ FinitePrecision kernel_precision(KernelElement element, const SensitivityQuestio
   uncapped.softcap.reset();
   double bound = 0;
   double raw = 0;
+  double aligned = 0;  // as raw, where elements of fp16 count as at least 2^-14, sixteen of them in a step as 2^-12
+  const double least = element == KernelElement::fp16 ? 0x1p-12 : 0;
   for (std::int32_t kv = 0; kv < question.shape.kv_heads; ++kv) {
     bound = std::max(bound, analysis::score_bound_up(question.shape, question.clips, kv));
-    raw = std::max(raw, analysis::score_bound_up(uncapped, question.clips, kv));
+    const double bare = analysis::score_bound_up(uncapped, question.clips, kv);
+    raw = std::max(raw, bare);
+    const auto clip = [&](const std::vector<double>& clips) {
+      return clips[clips.size() == 1 ? 0 : static_cast<std::size_t>(kv)];
+    };
+    aligned = std::max(aligned, bare * (1 + least / clip(question.clips.q)) * (1 + least / clip(question.clips.k)) *
+                                    (least > 0 ? 1 + 0x1p-40 : 1));
   }
   const auto keys = static_cast<double>(most_visible(question.shape));
   check_exact_range(element, bound, keys, *std::max_element(question.clips.v.begin(), question.clips.v.end()));
@@ -79,15 +87,15 @@ FinitePrecision kernel_precision(KernelElement element, const SensitivityQuestio
   const double denominator = (keys / 4 + 6) * 0x1p-24;
   FinitePrecision out;
   out.u_p = element == KernelElement::bf16 ? 0x1p-8 : 0x1p-11;
-  out.eps_s = raw * (dot + 7 * 0x1p-24) + 0x1p-22;
+  out.eps_s = aligned * dot + raw * 7 * 0x1p-24 + 0x1p-22;
   // tanh is computed within 1e-6.
   if (question.shape.softcap) out.eps_s += *question.shape.softcap * 0x1p-19;
   out.own_spread =
       spread_of(element, bound + out.eps_s, *std::min_element(question.clips.v.begin(), question.clips.v.end()),
                 question.shape.head_dim);
-  // fp16 products of p and c below 2^-14 are aligned as if they were 2^-14: a step then errs by up to 2^-11 of its
-  // largest p, whatever the products are.
-  const double subnormal = element == KernelElement::fp16 ? 0x1p-11 : 0;
+  // fp16 operands below 2^-14 are aligned as if they were 2^-14. A product of p and c that is not zero is at least
+  // 2^-24, and moves its value by at most 2^10 p C_v: ten units of that, of the sum of the p.
+  const double subnormal = element == KernelElement::fp16 ? 10 * 0x1p-13 : 0;
   out.eta_over_cv = (1 + out.u_p) * (1 + 0x1p-22) * (numerator + denominator + 3 * 0x1p-24 + subnormal);
   return out;
 }

@@ -75,8 +75,17 @@ Table entries_table(const std::vector<ledger::Entry>& entries) {
   return out;
 }
 
+/// For reading. Where it may be written to, what a killed writer left is taken back by the way.
+Ledger opened(const std::string& file) {
+  try {
+    return Ledger(file);
+  } catch (const ledger::LedgerError&) {
+    return Ledger(file, Ledger::Access::read);
+  }
+}
+
 std::string show(const LedgerOptions& options, Format format) {
-  const Ledger ledger(options.file, Ledger::Access::read);
+  const Ledger ledger = opened(options.file);
   const ledger::State state = ledger.state();
   const auto entries = ledger.entries(std::max<std::int64_t>(1, state.entries - options.last + 1), options.last);
   if (format == Format::csv) return to_csv(entries_table(entries));
@@ -94,7 +103,7 @@ std::string show(const LedgerOptions& options, Format format) {
 }
 
 std::string report(const LedgerOptions& options, Format format) {
-  const ledger::Report report = Ledger(options.file, Ledger::Access::read).report(options.by);
+  const ledger::Report report = opened(options.file).report(options.by);
   if (format == Format::json) return to_json(report) + "\n";
   if (format == Format::svg) return to_svg(report);
   Table out{.columns = {"run", "layer", "head", "releases", "alone", "without", "marginal"}, .rows = {}};
@@ -111,7 +120,7 @@ std::string report(const LedgerOptions& options, Format format) {
 }
 
 Output verify(const LedgerOptions& options, Format format) {
-  const ledger::Verification found = Ledger(options.file, Ledger::Access::read).verify(options.receipts);
+  const ledger::Verification found = opened(options.file).verify(options.receipts);
   const int status = found.sound() ? 0 : kUnsound;
   if (format == Format::json) return {to_json(found) + "\n", status};
   std::string out;

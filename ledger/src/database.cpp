@@ -11,6 +11,8 @@ namespace {
 
 /// What a user can do about an error of SQLite.
 std::string advice(int result) {
+  if (result == SQLITE_READONLY_ROLLBACK || result == SQLITE_READONLY_RECOVERY)
+    return "a writer was stopped in the middle; open it once for writing, which takes back what was not finished";
   switch (result & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "cuda/sm90/products.cuh"
@@ -143,6 +144,26 @@ class Steps {
   std::mt19937_64 random_;
 };
 
+/// Terms whose left operand is 0: half of them.
+bool is_zero_term(int term) { return term % 2 == 0; }
+
+/// The step with zeros in the left operand, and large numbers facing them.
+Step with_zeros(Step step, bool f16, std::mt19937_64& random) {
+  std::uniform_int_distribution<int> bits(0, 0xffff);
+  for (int k = 0; k < kTerms; ++k) {
+    if (!is_zero_term(k)) continue;
+    for (int i = 0; i < kRows; ++i) step.a[i * kTerms + k] = static_cast<std::uint16_t>(bits(random) & 0x8000);
+    for (int j = 0; j < kColumns; ++j) {
+      // Up to the largest number of the type, of either sign.
+      std::uint16_t& b = step.b[k * kColumns + j];
+      do {
+        b = static_cast<std::uint16_t>(bits(random));
+      } while (!std::isfinite(value_of(f16, b)));
+    }
+  }
+  return step;
+}
+
 struct Worst {
   double plain = 0;    ///< of the sum of the moduli, in 2^-23
   double aligned = 0;  ///< where operands below 2^-14 count as 2^-14
@@ -222,7 +243,43 @@ void check_steps(bool subnormal) {
          }));
 }
 
+template <bool f16>
+void check_zeros() {
+  std::mt19937_64 random(5);
+  Steps source(f16, 3);
+  std::vector<Step> one;
+  std::vector<Step> other;
+  const std::size_t count = cases::shrink() > 1 ? 20 : 300;
+  while (one.size() < count) {
+    const Step step = source.next(f16 && one.size() % 2 == 0);
+    one.push_back(with_zeros(step, f16, random));
+    other.push_back(one.back());
+    const Step again = with_zeros(step, f16, random);
+    std::copy(std::begin(again.b), std::end(again.b), std::begin(other.back().b));
+  }
+  const auto compare = [&](const char* unit, const auto& launch) {
+    const std::vector<float> a = run(one, launch);
+    const std::vector<float> b = run(other, launch);
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) different += std::memcmp(&a[i], &b[i], sizeof(float)) != 0;
+    INFO(unit, f16 ? ", fp16" : ", bf16");
+    CHECK(different == 0);
+  };
+  compare("mma.sync", [](const Step* in, float* out, unsigned blocks, cudaStream_t stream) {
+    warp_steps<f16><<<dim3(blocks), 128, 0, stream>>>(in, out);
+  });
+  if (!is_hopper()) return;
+  compare("wgmma", [](const Step* in, float* out, unsigned blocks, cudaStream_t stream) {
+    warpgroup_steps<f16><<<dim3(blocks), 128, 0, stream>>>(in, out);
+  });
+}
+
 }  // namespace
+
+TEST_CASE("what faces a zero, however large, changes no bit") {
+  check_zeros<false>();
+  check_zeros<true>();
+}
 
 TEST_CASE("a step of 16 products errs by at most ten units of the sum of the moduli") {
   check_steps<false>(false);

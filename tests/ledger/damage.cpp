@@ -181,6 +181,33 @@ TEST_CASE("no room: the spend is refused, nothing is lost, and it works again wi
   CHECK(made.verify(made.receipts).sound());
 }
 
+TEST_CASE("what a killed writer left half written is told to readers, and taken back by writers") {
+  const Made made;
+  const std::string copy = made.folder.file("killed.db");
+  {
+    // A transaction so large that pages go to the file before it ends: what stands on the disk then is copied.
+    sqlite3* writer = nullptr;
+    REQUIRE(sqlite3_open(made.folder.file().c_str(), &writer) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(writer,
+                         "PRAGMA cache_size = 2; BEGIN IMMEDIATE; UPDATE totals SET spent = 0; WITH RECURSIVE n(i) AS "
+                         "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO shares SELECT i, '', '', "
+                         "'x', i FROM n",
+                         nullptr, nullptr, nullptr) == SQLITE_OK);
+    std::filesystem::copy_file(made.folder.file(), copy);
+    std::filesystem::copy_file(made.folder.file() + "-journal", copy + "-journal");
+    sqlite3_close(writer);
+  }
+  std::string why;
+  try {
+    static_cast<void>(Ledger(copy, Ledger::Access::read).state());
+  } catch (const LedgerError& error) {
+    why = error.what();
+  }
+  CHECK(why.find("open it once for writing") != std::string::npos);
+  CHECK(Ledger(copy).verify(made.receipts).sound());
+  CHECK(Ledger(copy, Ledger::Access::read).verify(made.receipts).sound());
+}
+
 TEST_CASE("a writer that is not given its turn says so") {
   const Made made;
   sqlite3* other = nullptr;

@@ -159,6 +159,12 @@ def test_accountant_merges_copies_and_saves():
         accountant.step(noise_multiplier=-1)
     with pytest.raises(dpflash.UnusableInput, match="adjacency"):
         accountant.compose({**SMALL, "adjacency": "replace-one"})
+    twice = '{"events":[{"mechanism":{"type":"gaussian","noise_multiplier":4},"count":1000,"count":1}]}'
+    with pytest.raises(dpflash.UnusableInput, match="count"):
+        accountant.compose(twice)
+    for bad in (twice, "[]", "{", '{"events":[{"mechanism":{"type":"gaussian","noise_multiplier":NaN}}]}'):
+        with pytest.raises(dpflash.UnusableInput):
+            dpflash.Accountant.from_json(bad)
     assert accountant.to_json() == before
 
 

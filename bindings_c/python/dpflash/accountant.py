@@ -45,9 +45,10 @@ class Accountant:
     def compose(self, plan: Document) -> None:
         """Adds the events of a plan; its adjacency must be the accountant's. Raises UnusableInput, NotComputable for a
         plan without a sound answer, and adds nothing then."""
-        parsed = json.loads(document(plan, "plan"))
-        # Checked whole by the library, which also has the last word on what a plan is.
-        accounting.epsilon(parsed, 1e-5, relative_width=1e-2)
+        text = document(plan, "plan")
+        # The text itself is checked by the library: a field that stands there twice, which json takes for once, is refused.
+        accounting.epsilon(text, 1e-5, relative_width=1e-2)
+        parsed = json.loads(text)
         given = parsed.get("adjacency", "add-or-remove-one")
         if given != self.adjacency:
             raise UnusableInput(f"plan.adjacency: {given!r} is not allowed; the accountant's: {self.adjacency!r}")
@@ -86,7 +87,8 @@ class Accountant:
     @classmethod
     def from_json(cls, text: str) -> "Accountant":
         """The accountant that to_json() wrote, or one that starts from a plan."""
-        parsed = json.loads(document(text, "text"))
-        self = cls(parsed.get("adjacency", "add-or-remove-one") if isinstance(parsed, dict) else "")
-        self.compose(parsed)
+        plan = document(text, "text")
+        accounting.epsilon(plan, 1e-5, relative_width=1e-2)
+        self = cls(json.loads(plan).get("adjacency", "add-or-remove-one"))
+        self.compose(plan)
         return self
